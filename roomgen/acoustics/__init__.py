@@ -1,1 +1,1 @@
-
+"""Physics: arrays in, arrays out; no files, no global state."""

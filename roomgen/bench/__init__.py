@@ -1,1 +1,1 @@
-
+"""Measurements of speed and accuracy, each against a peer in the same run."""

@@ -1,1 +1,1 @@
-
+"""Where the work of a dataset runs."""

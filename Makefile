@@ -1,0 +1,51 @@
+# `make rooms` and `make test` are all that a fresh machine needs: each sets up its own .venv first.
+PYTHON ?= $(shell for v in 3.12 3.11 3.13; do command -v python$$v >/dev/null 2>&1 && python$$v -c 1 >/dev/null 2>&1 && echo python$$v && break; done || true)
+ifeq ($(strip $(PYTHON)),)
+PYTHON := python3
+endif
+BIN := .venv/bin
+N ?= 110
+OUT ?= shards/
+
+.PHONY: help rooms test lint types pytest bench format clean
+
+help: ## list what make can do
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+rooms: .venv/.installed ## simulate 110 rooms into shards/ (N=… OUT=… to change)
+	$(BIN)/roomgen rooms --n $(N) --out $(OUT)
+
+test: lint types pytest ## lint, types and tests
+
+lint: .venv/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.installed-dev
+	$(BIN)/mypy
+
+pytest: .venv/.installed-dev
+	$(BIN)/pytest
+
+bench: .venv/.installed-dev ## measure the engines, labels and writer
+	$(BIN)/roomgen bench
+
+format: .venv/.installed-dev ## put the code into its format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the environment and caches; datasets stay
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+
+# A mark file per set of packages: nothing is installed again until pyproject.toml changes.
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Python {v[0]}.{v[1]} found; roomgen needs 3.11, 3.12 or 3.13: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/.installed-dev: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $@ .venv/.installed

@@ -1,0 +1,154 @@
+"""From a planned row to a finished sample: simulate, measure, and the bytes that go into the shard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roomgen.acoustics.engine import ImageOptions, Response, Scene, get_engine, make_scene
+from roomgen.acoustics.labels import Labels, measure
+from roomgen.acoustics.rooms import Shoebox
+from roomgen.datasets.columns import ROOMS
+from roomgen.datasets.rooms import air_of
+from roomgen.datasets.streams import Stream, integer_seed
+from roomgen.settings import DatasetSettings
+from roomgen.wav import encode_wav
+
+AUDIO_MEMBER = "rir.wav"
+LABEL_COLUMNS = (
+    "rt60_s",
+    "rt60_bands_s",
+    "t20_s",
+    "edt_s",
+    "c50_db",
+    "c50_bands_db",
+    "c80_db",
+    "d50",
+    "drr_db",
+    "ts_s",
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One finished sample.
+
+    Args:
+        key: its name.
+        members: file ending to bytes, sorted: ``json`` and ``rir.wav``.
+        row: its columns in the manifest, less those that only the shard knows (shard, offset, nbytes).
+    """
+
+    key: str
+    members: dict[str, bytes]
+    row: dict[str, Any]
+
+
+def make(settings: DatasetSettings, rows: Sequence[Mapping[str, Any]]) -> Iterator[Sample]:
+    """Yield the finished sample of each planned row, in their order; each depends on its own row and the settings alone."""
+    scenes = [scene_of(settings, row) for row in rows]
+    for row, response in zip(rows, _simulate(settings, scenes), strict=True):
+        yield _finish(row, response)
+
+
+def simulate_row(settings: DatasetSettings, row: Mapping[str, Any]) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """Return the (mic, time) response and the labels of one row, simulated from nothing."""
+    (response,) = _simulate(settings, [scene_of(settings, row)])
+    return response.rir[0], label_row(row, response)
+
+
+def scene_of(settings: DatasetSettings, row: Mapping[str, Any]) -> Scene:
+    """Return what the engine is told about one row: all of it comes from the row, its engine and air from the settings."""
+    engine, fs_hz = settings.engine, int(row["fs_hz"])
+    return make_scene(
+        Shoebox(
+            (row["length_m"], row["width_m"], row["height_m"]),
+            absorption=list(row["materials"]),
+            scale=float(row["absorption_scale"]),
+        ),
+        sources=[row["source_xyz_m"]],
+        mics=[row["mic_xyz_m"]],
+        fs_hz=fs_hz,
+        duration_s=int(row["n_samples"]) / fs_hz,
+        air=air_of(settings),
+        options=ImageOptions(
+            max_order=engine.max_order,
+            randomize_m=engine.randomize_m,
+            seed=integer_seed(settings.seed, Stream.ENGINE, int(row["seed_index"])),
+            tail_after_s=engine.tail_after_s,
+            highpass_hz=engine.highpass_hz,
+        ),
+    )
+
+
+def label_row(row: Mapping[str, Any], response: Response) -> dict[str, Any]:
+    """Return the label columns of the response's first channel."""
+    return _columns(
+        measure(
+            response.rir[0, 0],
+            fs_hz=float(row["fs_hz"]),
+            band_rirs=None if response.band_rirs is None else response.band_rirs[0, 0],
+            onset_s=float(row["direct_delay_s"]),
+            drr_db=None if response.drr_db is None else float(response.drr_db[0, 0]),
+            noise="none",
+        )
+    )
+
+
+def measure_again(row: Mapping[str, Any], audio: NDArray[np.float32]) -> dict[str, Any]:
+    """Return the label columns that the (mic, time) audio alone tells, measured as for :func:`label_row`."""
+    return _columns(
+        measure(audio[0], fs_hz=float(row["fs_hz"]), onset_s=float(row["direct_delay_s"]), noise="none"),
+    )
+
+
+def _columns(labels: Labels) -> dict[str, Any]:
+    values = labels.as_dict()
+    return {name: values[name] for name in LABEL_COLUMNS}
+
+
+def _simulate(settings: DatasetSettings, scenes: Sequence[Scene]) -> Iterator[Response]:
+    if settings.engine.device == "cuda":
+        from roomgen.acoustics.image_source_gpu import simulate_batch
+
+        yield from simulate_batch(scenes, device="cuda")
+    else:
+        engine = get_engine(settings.engine.name)
+        for scene in scenes:
+            yield engine(scene)
+
+
+def _finish(planned: Mapping[str, Any], response: Response) -> Sample:
+    row = {**planned, **label_row(planned, response)}
+    members = {
+        AUDIO_MEMBER: encode_wav(response.rir[0], fs_hz=int(row["fs_hz"])),
+        "json": json.dumps(json_row(row), ensure_ascii=False).encode(),
+    }
+    return Sample(str(row["key"]), dict(sorted(members.items())), row)
+
+
+def json_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the JSON member of a sample says.
+
+    Every sample has the same keys with the same types: real numbers are floats, rounded to the shortest text that is the
+    same float32 (what the manifest holds), and what cannot be measured is NaN, as Python's json writes it.
+    """
+    result: dict[str, Any] = {}
+    for column in ROOMS:
+        if column.in_json:
+            value = row[column.name]
+            if column.kind == "float":
+                value = _short(value)
+            elif column.kind in ("xyz", "floats"):
+                value = [_short(v) for v in value]
+            result[column.name] = value
+    return result
+
+
+def _short(value: float) -> float:
+    return float(str(np.float32(value)))

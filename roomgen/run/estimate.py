@@ -1,0 +1,73 @@
+"""What a dataset will cost, before it is made: counts from the plan, lengths and times from a few of its samples."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from roomgen.datasets.rooms import RoomsPlan
+from roomgen.datasets.samples import make
+from roomgen.settings import DatasetSettings
+
+_PLANNED_ROOMS = 200
+_SIMULATED = 24
+_LONGEST_S = 5.0
+
+
+def estimate(settings: DatasetSettings, *, workers: int) -> dict[str, Any]:
+    """Return shards, samples, and the expected hours of audio, bytes and seconds of a dataset; writes nothing.
+
+    Lengths are the mean over up to 200 rooms spread over the plan. Time and bytes come from simulating up to 24 of them (fewer
+    where that takes longer than five seconds), started anew so that compilation is not counted.
+
+    Args:
+        settings: of the dataset.
+        workers: processes that will share the work.
+    """
+    plan = RoomsPlan(settings)
+    rooms = np.unique(np.linspace(0, settings.rooms.count - 1, _PLANNED_ROOMS).astype(int))
+    split = next(iter(settings.splits.shares))
+    rows = [plan.row(split, int(room), 0) for room in rooms]
+    seconds_each = float(np.mean([row["n_samples"] for row in rows])) / settings.signal.fs_hz
+    # Every n-th of the planned rooms, the first one twice: its first time pays for compiling and loading.
+    chosen = rows[:: max(1, len(rows) // _SIMULATED)]
+    overhead = _bytes_of(settings, chosen[0]) - 4 * chosen[0]["n_samples"]
+    begun = time.perf_counter()
+    done: list[int] = []
+    for row in chosen:
+        _bytes_of(settings, row)
+        done.append(row["n_samples"])
+        if time.perf_counter() - begun > _LONGEST_S:
+            break
+    time_each = (time.perf_counter() - begun) / len(done)
+    total = len(plan)
+    return {
+        "rooms": settings.rooms.count,
+        "samples": total,
+        "shards": len(plan.shards),
+        "splits": plan.split_sizes,
+        "hours": round(total * seconds_each / 3600, 4),
+        "bytes": int(total * (4 * seconds_each * settings.signal.fs_hz + overhead)),
+        "calibrated_samples": len(done),
+        "ms_per_sample": round(1000 * time_each, 3),
+        "workers": workers,
+        "expected_s": round(total * time_each / max(workers, 1), 2),
+        "peak_memory_mb": round(peak_memory_mb(), 1),
+        "settings_hash": settings.hash(),
+    }
+
+
+def peak_memory_mb() -> float:
+    """Return the largest resident memory of this process so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def _bytes_of(settings: DatasetSettings, row: dict[str, Any]) -> int:
+    """Make a sample and return how many bytes it takes in a tar, headers and padding included."""
+    (sample,) = make(settings, [row])
+    return sum(512 + -(-len(data) // 512) * 512 for data in sample.members.values())

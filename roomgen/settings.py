@@ -1,0 +1,288 @@
+"""Settings of a dataset: models that check them, the presets they come from, and the hash that names them.
+
+A preset is a TOML file in ``roomgen/presets``; the command line's flags and ``--set a.b=value`` are laid over it, and the
+result is checked once, here. Unknown keys are errors. The resolved settings are stored with the dataset and hashed: two datasets
+with the same hash have the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+import roomgen
+from roomgen.acoustics.materials import material_absorption
+from roomgen.acoustics.rooms import WALLS
+from roomgen.errors import RoomgenError, suggest
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Size = tuple[Positive, Positive, Positive]
+
+
+MAX_DURATION_S = 120.0
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class FamilySettings(_Model):
+    """A family of rooms: sizes between two corners, and the grid of the family where there is one."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    weight: Annotated[int, Field(ge=1)] = 1
+    min_m: Size
+    max_m: Size
+    step_m: Size | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> FamilySettings:
+        if any(low > high for low, high in zip(self.min_m, self.max_m, strict=True)):
+            raise ValueError(f"min_m {list(self.min_m)} is larger than max_m {list(self.max_m)}")
+        if max(self.max_m) > 1000:
+            raise ValueError("a side longer than 1000 m is not a room")
+        return self
+
+
+class RoomsSettings(_Model):
+    """Which rooms: how many, and whether sizes are drawn uniformly or taken from each family's grid."""
+
+    count: Annotated[int, Field(ge=1, le=10_000_000)] = 110
+    sizes: Literal["uniform", "grid"] = "uniform"
+    families: Annotated[tuple[FamilySettings, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _complete(self) -> RoomsSettings:
+        names = [family.name for family in self.families]
+        if len(set(names)) != len(names):
+            raise ValueError(f"two families have the same name: {names}")
+        if self.sizes == "grid" and any(family.step_m is None for family in self.families):
+            raise ValueError('sizes = "grid" needs step_m in every family')
+        return self
+
+
+class WallsSettings(_Model):
+    """What the walls are made of.
+
+    ``absorption``: "random" (a material of the database for each wall), one material or number for all, or one per wall;
+    ``materials``: the names that "random" draws from (empty: the whole database).
+    """
+
+    absorption: float | str | dict[str, float | str] = "random"
+    materials: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _known(self) -> WallsSettings:
+        given = self.absorption if isinstance(self.absorption, dict) else {"all": self.absorption}
+        if isinstance(self.absorption, dict) and set(given) != set(WALLS):
+            raise ValueError(f"absorption names {sorted(given)}, but the walls are {', '.join(WALLS)}")
+        for value in (*given.values(), *self.materials):
+            if value != "random":
+                material_absorption(str(value), (1000.0,))
+        return self
+
+
+class PlaceSettings(_Model):
+    """Where sources and microphones may stand."""
+
+    rirs_per_room: Annotated[int, Field(ge=1, le=1_000_000)] = 10
+    wall_distance_m: Annotated[float, Field(ge=0, le=100)] = 0.5
+    min_distance_m: Annotated[float, Field(ge=0.01, le=1000)] = 0.5
+    max_distance_m: Annotated[float, Field(gt=0, le=1000)] | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> PlaceSettings:
+        if self.max_distance_m is not None and self.max_distance_m <= self.min_distance_m:
+            raise ValueError("max_distance_m must be larger than min_distance_m")
+        return self
+
+
+class SplitsSettings(_Model):
+    """How samples are divided: whole rooms (``by = "room"``), or positions of every room (``by = "position"``)."""
+
+    by: Literal["room", "position"] = "room"
+    shares: dict[str, Annotated[float, Field(ge=0, le=1)]] = {"train": 0.8, "val": 0.1, "test": 0.1}
+
+    @field_validator("shares")
+    @classmethod
+    def _complete(cls, shares: dict[str, float]) -> dict[str, float]:
+        if not shares or abs(sum(shares.values()) - 1.0) > 1e-6:
+            raise ValueError(f"shares add up to {sum(shares.values()):g}, not 1")
+        for name in shares:
+            if not (name.isascii() and name.isidentifier() and name.islower()):
+                raise ValueError(f"split name {name!r} must be lower-case letters, digits and _")
+        return shares
+
+
+class SignalSettings(_Model):
+    """Rate and length of the responses, and the air in the room.
+
+    ``duration``: seconds; "auto" (until the predicted decay has reached −60 dB); or "revrir" (the shorter rule of RevRIR's
+    published code, about 0.4 × RT60).
+    """
+
+    fs_hz: Annotated[int, Field(ge=1000, le=192_000)] = 16000
+    duration: float | str = "auto"
+    air: tuple[float, float] | None = None
+    rt60_s: tuple[Positive, Positive] | None = None
+
+    @field_validator("duration", mode="before")
+    @classmethod
+    def _length(cls, duration: object) -> object:
+        if duration in ("auto", "revrir"):
+            return duration
+        try:
+            seconds = float(duration)  # type: ignore[arg-type]  # anything else fails, and is told so
+        except (TypeError, ValueError):
+            seconds = -1.0
+        if not 0 < seconds <= MAX_DURATION_S:
+            raise ValueError(f'give "auto", "revrir", or seconds between 0 and {MAX_DURATION_S:g}')
+        return seconds
+
+    @model_validator(mode="after")
+    def _possible(self) -> SignalSettings:
+        if self.air is not None:
+            from roomgen.acoustics.air import Air
+
+            Air(*self.air)
+        if self.rt60_s is not None and self.rt60_s[0] > self.rt60_s[1]:
+            raise ValueError(f"rt60_s {list(self.rt60_s)} must rise: shortest first")
+        return self
+
+
+class EngineSettings(_Model):
+    """What simulates; see :class:`roomgen.acoustics.engine.ImageOptions` for the options of image sources."""
+
+    name: Literal["image", "reference"] = "image"
+    device: Literal["cpu", "cuda"] = "cpu"
+    max_order: Annotated[int, Field(ge=0)] | None = None
+    randomize_m: Annotated[float, Field(ge=0, le=1)] = 0.0
+    tail_after_s: Annotated[float, Field(ge=0.02)] | None = None
+    highpass_hz: Positive | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> EngineSettings:
+        if self.name == "reference" and (self.device != "cpu" or self.randomize_m or self.tail_after_s is not None):
+            raise ValueError('engine "reference" runs on the CPU and knows neither randomize_m nor tail_after_s')
+        return self
+
+
+class DatasetSettings(_Model):
+    """All that decides the bytes of a dataset of rooms."""
+
+    preset: str = "mixed"
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    shard_size: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    rooms: RoomsSettings
+    walls: WallsSettings = WallsSettings()
+    place: PlaceSettings = PlaceSettings()
+    splits: SplitsSettings = SplitsSettings()
+    signal: SignalSettings = SignalSettings()
+    engine: EngineSettings = EngineSettings()
+
+    def hash(self) -> str:
+        """Return 16 hex digits that name these settings and the version of the code that reads them."""
+        text = json.dumps({"version": roomgen.__version__, **self.model_dump(mode="json")}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def preset_names() -> tuple[str, ...]:
+    """Return the names of the presets that come with roomgen."""
+    files = resources.files("roomgen") / "presets"
+    return tuple(sorted(f.name.removesuffix(".toml") for f in files.iterdir() if f.name.endswith(".toml")))
+
+
+def load_settings(
+    preset: str, overrides: Mapping[str, Any] | None = None, *, flags: Mapping[str, str] | None = None
+) -> DatasetSettings:
+    """Return the settings of a preset with overrides laid over it.
+
+    Args:
+        preset: a name of :func:`preset_names`.
+        overrides: dotted key to value, such as ``{"rooms.count": 110, "signal.air": (20, 50)}``.
+        flags: what errors shall call a key, such as ``{"rooms.count": "--n"}``.
+
+    Raises:
+        RoomgenError: no such preset or key, or a value that is not allowed.
+    """
+    if preset not in preset_names():
+        raise RoomgenError(f"unknown preset {preset!r}.{suggest(preset, preset_names())} Presets: {', '.join(preset_names())}.")
+    text = (resources.files("roomgen") / "presets" / f"{preset}.toml").read_text(encoding="utf-8")
+    tree: dict[str, Any] = {"preset": preset, **tomllib.loads(text)}
+    for key, value in (overrides or {}).items():
+        _put(tree, key, value)
+    return check_settings(tree, flags=flags)
+
+
+def check_settings(tree: Mapping[str, Any], *, flags: Mapping[str, str] | None = None) -> DatasetSettings:
+    """Return the settings that a tree of plain values describes, or raise one RoomgenError that names what is wrong."""
+    try:
+        return DatasetSettings.model_validate(tree)
+    except ValidationError as error:
+        raise RoomgenError(_explain(error, flags or {})) from None
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Return key and value of ``key=value``; the value is read as TOML, or as text where it is not TOML."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise RoomgenError(f"--set {text!r} is not key=value, such as --set place.wall_distance_m=0.3")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def differing_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Return ``key: old → new`` for every leaf in which two trees of settings differ."""
+    lines = []
+    for key in sorted(set(old) | set(new)):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            lines += differing_keys(before, after, f"{prefix}{key}.")
+        elif before != after:
+            lines.append(f"{prefix}{key}: {json.dumps(before)} → {json.dumps(after)}")
+    return lines
+
+
+def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, leaf = dotted.split(".")
+    model: Any = DatasetSettings
+    for part in [*parents, leaf]:
+        fields = getattr(model, "model_fields", None)
+        if fields is not None and part not in fields:
+            known = _leaves(DatasetSettings)
+            raise RoomgenError(f"unknown setting {dotted!r}.{suggest(dotted, known)} `roomgen config` prints all of them.")
+        model = fields[part].annotation if fields is not None else None
+    for part in parents:
+        tree = tree.setdefault(part, {})
+    tree[leaf] = value
+
+
+def _leaves(model: Any, prefix: str = "") -> list[str]:
+    names = []
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        nested = isinstance(inner, type) and issubclass(inner, BaseModel)
+        names += _leaves(inner, f"{prefix}{name}.") if nested else [f"{prefix}{name}"]
+    return names
+
+
+def _explain(error: ValidationError, flags: Mapping[str, str]) -> str:
+    problems = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"])
+        name = flags.get(where, f"setting {where}")
+        text = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        given = item.get("input")
+        shown = "" if isinstance(given, (dict, BaseModel)) else f" {given!r}"
+        problem = f"{name}{shown}: {text}"
+        if problem not in problems:
+            problems.append(problem)
+    return "; ".join(problems) + "."

@@ -1,0 +1,48 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def size(count: float) -> str:
+    """Return a number of bytes with its unit: ``70.4 MB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}" if unit != "B" else f"{count:.0f} B"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time: ``3.2 s``, ``4 min 10 s``, ``5.3 h``."""
+    if seconds < 90:
+        return f"{seconds:.3g} s"
+    if seconds < 5400:
+        return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    return f"{seconds / 3600:.1f} h"
+
+
+def spread(values: Mapping[str, Any], unit: str) -> str:
+    """Return median and range: ``0.41 s (0.09 to 2.8 s)``, and how many could not be measured."""
+    if values["median"] is None:
+        return "not measurable"
+    text = f"{values['median']:.3g} {unit} ({values['min']:.3g} to {values['max']:.3g} {unit})"
+    return text + (f", {values['unmeasured']:.0f} not measurable" if values.get("unmeasured") else "")
+
+
+def pairs(rows: Mapping[str, Any]) -> str:
+    """Return names and values as two aligned columns."""
+    width = max(map(len, rows), default=0)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Return an aligned plain-text table; the first column is text, the others are numbers and stand to the right."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    lines = []
+    for row in [head, *rows]:
+        cells = [cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])
