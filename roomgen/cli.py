@@ -119,7 +119,7 @@ def label(
     as_csv: Annotated[bool, typer.Option("--csv", help="print CSV on stdout")] = False,
 ) -> None:
     """Measure RT60, C50 and the other labels of anybody's impulse responses."""
-    from roomgen.label_files import as_csv_text, as_json_text, as_table_text, label_file
+    from roomgen.label_files import format_csv, format_json, format_table, label_file
 
     if as_json and as_csv:
         raise RoomgenError("--json and --csv exclude each other.")
@@ -130,9 +130,9 @@ def label(
         except RoomgenError as error:
             failed.append(error)
     if results or as_json:
-        print((as_json_text if as_json else as_csv_text if as_csv else as_table_text)(results))
-    for error in failed:
-        _complain(str(error))
+        print((format_json if as_json else format_csv if as_csv else format_table)(results))
+    for failure in failed:
+        _complain(str(failure))
     if failed:
         raise typer.Exit(1)
 

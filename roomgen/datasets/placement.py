@@ -83,7 +83,8 @@ def direction_deg(source: NDArray[np.float32], mic: NDArray[np.float32]) -> tupl
     """Return azimuth in (-180, 180] and elevation in degrees of the source, seen from the microphone."""
     x, y, z = source.astype(np.float64) - mic.astype(np.float64)
     azimuth = float(np.degrees(np.arctan2(y, x)))
-    return (180.0 if azimuth == -180.0 else azimuth), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
+    # In float32, as it is stored, an angle a hair above -180° would be -180°.
+    return (180.0 if np.float32(azimuth) == -180.0 else azimuth), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
 
 
 def _uniform(rng: np.random.Generator, low: NDArray[np.float32], high: NDArray[np.float32]) -> NDArray[np.float32]:

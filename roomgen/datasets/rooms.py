@@ -298,7 +298,7 @@ def _draw_size(
             pick = generator(settings.seed, Stream.CHOICE, settings.rooms.families.index(family))
             chosen = np.sort(pick.permutation(len(grid))[: count - full_rounds])
             size = np.asarray(grid[chosen[rank - full_rounds]])
-    return tuple(float(v) for v in np.float32(size))
+    return tuple(float(v) for v in size.astype(np.float32))
 
 
 def _draw_walls(settings: DatasetSettings, rng: np.random.Generator) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import platform
 import time
 from collections.abc import Iterator, Sequence
@@ -35,7 +36,6 @@ from roomgen.store.schema import arrow_schema
 from roomgen.store.shard import ShardWriter, is_complete, read_mark
 
 _CHUNK = {"cpu": 10, "cuda": 512}
-_LOCK_FILE = ".roomgen-lock"
 
 
 class Chunk(NamedTuple):
@@ -114,7 +114,7 @@ def _is_done(root: Path, shard: ShardPlan, settings: DatasetSettings) -> bool:
 def _finish(root: Path, plan: RoomsPlan, schema: Any) -> dict[str, Any]:
     stems = [shard.stem for shard in plan.shards]
     write_manifest(root, stems, schema)
-    shards = []
+    shards: list[dict[str, Any]] = []
     for stem in stems:
         mark = read_mark(root, stem)
         assert mark is not None  # every shard was just made or checked
@@ -148,7 +148,7 @@ def _folder_of(root: Path, settings: DatasetSettings, *, overwrite: bool) -> Ite
     """Hold the dataset's folder for this process alone: made, checked and cleared of what an earlier run left half done."""
     if root.exists() and not root.is_dir():
         raise RoomgenError(f"--out {root} is a file: give a folder.")
-    if root.is_dir() and not (root / DATASET_FILE).exists() and any(p.name != _LOCK_FILE for p in root.iterdir()):
+    if root.is_dir() and not (root / DATASET_FILE).exists() and any(root.iterdir()):
         raise RoomgenError(f"--out {root} holds something that is not a dataset of roomgen: give an empty or a new folder.")
     with writing(root):
         (root / DATA_FOLDER).mkdir(parents=True, exist_ok=True)
@@ -198,15 +198,14 @@ def _lock(root: Path) -> Iterator[None]:
     except ImportError:  # Windows has no flock
         yield
         return
-    with writing(root):
-        file = open(root / _LOCK_FILE, "w")  # noqa: SIM115  # held as long as the lock
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RoomgenError(f"another roomgen is writing to {root}: wait for it, or use another --out.", exit_code=1) from None
+    descriptor = os.open(root, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
-        (root / _LOCK_FILE).unlink(missing_ok=True)
+    except BlockingIOError:
+        raise RoomgenError(f"another roomgen is writing to {root}: wait for it, or use another --out.", exit_code=1) from None
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

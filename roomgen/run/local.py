@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
@@ -35,7 +35,7 @@ def available_cores() -> int:
 
 def ordered_map(
     function: Callable[[Task], Result], tasks: Iterable[Task], *, workers: int, warm_up: Callable[[], None] | None = None
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield ``function(task)`` for every task, in order, computed by worker processes.
 
     Args:

@@ -1,0 +1,228 @@
+"""Making a dataset: the same bytes however it is made, nothing finished is lost, and folders are respected."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from roomgen.errors import DatasetError, RoomgenError
+from roomgen.run.generate import generate
+from roomgen.run.local import ordered_map
+from tests.conftest import tiny_settings
+
+
+def bytes_of(root):
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def test_the_same_bytes_for_no_one_and_two_workers(made_once, tmp_path):
+    expected = bytes_of(made_once)
+    assert len(expected) == 3 + 3 * 5
+    for workers in (1, 2):
+        generate(tiny_settings(), tmp_path / str(workers), workers=workers, progress=False)
+        assert bytes_of(tmp_path / str(workers)) == expected
+
+
+def test_a_finished_dataset_is_left_as_it_is(tiny):
+    before = {path: path.stat().st_mtime_ns for path in (tiny / "data").iterdir()}
+    summary = generate(tiny_settings(), tiny, workers=0, progress=False)
+    assert summary["made"] == 0
+    assert {path: path.stat().st_mtime_ns for path in (tiny / "data").iterdir()} == before
+
+
+def test_only_missing_shards_are_made_again(tiny, made_once):
+    for name in ("val-000000.json", "train-000001.json"):
+        (tiny / "data" / name).unlink()
+    kept = (tiny / "data" / "test-000000.tar").stat().st_mtime_ns
+    summary = generate(tiny_settings(), tiny, workers=0, progress=False)
+    assert summary["made"] == 5 + 4
+    assert (tiny / "data" / "test-000000.tar").stat().st_mtime_ns == kept
+    assert bytes_of(tiny) == bytes_of(made_once)
+
+
+COMMAND = [
+    *(sys.executable, "-m", "roomgen.cli", "rooms", "--n", "60", "--rirs-per-room", "5", "--duration", "0.4", "--shard-size", "20"),
+    *("--splits", "train=1"),
+]
+
+
+def start(out, **more):
+    return subprocess.Popen([*COMMAND, "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+
+
+def wait_for_shards(root, count, process):
+    deadline = time.monotonic() + 120
+    while len(list((root / "data").glob("*.json"))) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_after_kill_minus_9_the_same_command_goes_on_to_the_same_bytes(tmp_path):
+    process = start(tmp_path / "killed")
+    wait_for_shards(tmp_path / "killed", 2, process)
+    process.kill()
+    process.communicate()
+    finished = {p.stem: p.stat().st_mtime_ns for p in (tmp_path / "killed" / "data").glob("*.json")}
+    tars = {stem: (tmp_path / "killed" / "data" / f"{stem}.tar").stat().st_mtime_ns for stem in finished}
+    assert 2 <= len(finished) < 15
+    again = start(tmp_path / "killed")
+    assert again.wait(timeout=300) == 0, again.stderr.read()
+    for stem, changed in tars.items():
+        assert (tmp_path / "killed" / "data" / f"{stem}.tar").stat().st_mtime_ns == changed
+    whole = start(tmp_path / "whole")
+    assert whole.wait(timeout=300) == 0
+    assert bytes_of(tmp_path / "killed") == bytes_of(tmp_path / "whole")
+
+
+def test_interrupt_ends_soon_keeps_shards_and_says_so(tmp_path):
+    process = start(tmp_path / "out", start_new_session=True)
+    wait_for_shards(tmp_path / "out", 1, process)
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: to the whole group
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted. Finished shards are kept" in errors
+    assert "Traceback" not in errors
+    assert list((tmp_path / "out" / "data").glob("*.json"))
+    assert not list((tmp_path / "out").rglob(".roomgen-tmp-*"))
+
+
+def test_other_settings_in_the_same_folder_are_refused_by_name(tiny, made_once):
+    with pytest.raises(RoomgenError, match=r"seed: 0 → 3; signal.fs_hz: 16000 → 8000"):
+        generate(tiny_settings(seed=3, signal__fs_hz=8000), tiny, workers=0, progress=False)
+    assert bytes_of(tiny) == bytes_of(made_once)
+
+
+def test_overwrite_replaces_the_dataset_and_nothing_else(tiny):
+    (tiny / "notes.txt").write_text("mine")
+    generate(tiny_settings(seed=3), tiny, workers=0, overwrite=True, progress=False)
+    assert json.loads((tiny / "dataset.json").read_text())["settings"]["seed"] == 3
+    assert (tiny / "notes.txt").read_text() == "mine"
+
+
+def test_a_folder_that_holds_something_else_is_not_touched(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years")
+    for overwrite in (False, True):
+        with pytest.raises(RoomgenError, match="not a dataset of roomgen"):
+            generate(tiny_settings(), tmp_path, workers=0, overwrite=overwrite, progress=False)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(RoomgenError, match="is a file"):
+        generate(tiny_settings(), tmp_path / "out", workers=0, progress=False)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_one_clear_error(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(RoomgenError, match="no permission"):
+        generate(tiny_settings(), tmp_path / "out", workers=0, progress=False)
+
+
+@pytest.mark.parametrize(("code", "words"), [(28, "disk is full"), (30, "read-only"), (13, "no permission")])
+def test_a_disk_that_refuses_is_one_clear_error_and_keeps_what_is_finished(tmp_path, monkeypatch, code, words):
+    from roomgen.store import shard
+
+    add, calls = shard.ShardWriter.add, []
+
+    def add_until_full(self, sample):
+        calls.append(sample.key)
+        if len(calls) > 7:
+            monkeypatch.setattr(self._tar, "addfile", refuse)
+        add(self, sample)
+
+    def refuse(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(shard.ShardWriter, "add", add_until_full)
+    with pytest.raises(RoomgenError, match=f"{words}.*Finished shards are kept") as error:
+        generate(tiny_settings(), tmp_path / "out", workers=0, progress=False)
+    assert error.value.exit_code == 1
+    assert [p.name for p in sorted((tmp_path / "out" / "data").iterdir())] == [f"train-000000.{e}" for e in ("json", "parquet", "tar")]
+    monkeypatch.undo()
+    assert generate(tiny_settings(), tmp_path / "out", workers=0, progress=False)["made"] == 13
+
+
+def test_a_real_limit_on_file_size_is_a_clear_error(tmp_path):
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    process = subprocess.run(
+        [*COMMAND, "--out", str(tmp_path / "out"), "--workers", "0"], capture_output=True, text=True, preexec_fn=limit, check=False
+    )
+    assert process.returncode == 1
+    assert "cannot write" in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+@pytest.mark.parametrize("ending", ["tar", "parquet"])
+@pytest.mark.parametrize("damage", ["cut", "remove"])
+def test_a_finished_shard_that_was_damaged_is_named_and_the_remedy_works(tiny, made_once, ending, damage):
+    path = tiny / "data" / f"train-000001.{ending}"
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-7])
+    else:
+        path.unlink()
+    with pytest.raises(DatasetError, match=rf"train-000001.{ending} .*Delete train-000001.json"):
+        generate(tiny_settings(), tiny, workers=0, progress=False)
+    (tiny / "data" / "train-000001.json").unlink()
+    generate(tiny_settings(), tiny, workers=0, progress=False)
+    assert bytes_of(tiny) == bytes_of(made_once)
+
+
+def test_two_runs_do_not_write_to_one_folder(tmp_path):
+    process = start(tmp_path / "out")
+    wait_for_shards(tmp_path / "out", 1, process)
+    second = subprocess.run([*COMMAND, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=False)
+    process.kill()
+    process.communicate()
+    assert second.returncode == 1
+    assert "another roomgen is writing" in second.stderr
+
+
+def square(x):
+    return x * x
+
+
+def die(_):
+    os._exit(9)
+
+
+def pid(_):
+    return os.getpid()
+
+
+def test_results_come_in_order():
+    assert list(ordered_map(square, range(50), workers=2)) == [x * x for x in range(50)]
+
+
+def test_a_worker_that_dies_is_a_clear_error():
+    with pytest.raises(RoomgenError, match="memory ran out"):
+        list(ordered_map(die, range(3), workers=1))
+
+
+def test_no_worker_outlives_a_reader_that_stops():
+    results = ordered_map(pid, range(1000), workers=2)
+    pids = {next(results) for _ in range(20)}
+    results.close()
+    deadline = time.monotonic() + 20
+    while any(alive(p) for p in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def alive(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{process}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] != "Z"
