@@ -64,9 +64,7 @@ def material_absorption(name: str, centers_hz: Sequence[float]) -> NDArray[np.fl
         return np.full(len(centers_hz), value)
     table = database()
     if name not in table:
-        raise RoomgenError(
-            f"unknown material {name!r}.{suggest(name, table)} `roomgen materials` lists all {len(table)} names."
-        )
+        raise RoomgenError(f"unknown material {name!r}.{suggest(name, table)} `roomgen materials` lists all {len(table)} names.")
     known_hz, values = table[name]
     # Interpolation over log-frequency is exact at the bands that the material has and holds the ends outside.
     return np.interp(np.log2(centers_hz), np.log2(known_hz), values)

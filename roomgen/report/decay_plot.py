@@ -25,7 +25,7 @@ def write_sample(item: Item, folder: Path) -> tuple[Path, Path]:
     return picture, audio
 
 
-def energy_decay_db(rir: NDArray[np.float32]) -> NDArray[np.float64]:
+def energy_decay_db(rir: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the Schroeder curve in dB below its beginning: (…, time) to (…, time)."""
     energy = np.cumsum(rir[..., ::-1].astype(np.float64) ** 2, axis=-1)[..., ::-1]
     return np.asarray(10.0 * np.log10(np.maximum(energy / np.maximum(energy[..., :1], 1e-300), 1e-30)))

@@ -60,4 +60,4 @@ def check_schema(schema: pa.Schema, where: str) -> str:
     missing = [c.name for c in ROOMS if c.name not in schema.names]
     if missing:
         raise DatasetError(f"{where} lacks the columns {', '.join(missing)}: it is damaged or was edited. Make it again.")
-    return metadata["roomgen.settings_hash"]
+    return str(metadata["roomgen.settings_hash"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -128,13 +129,23 @@ def test_end_of_the_response_is_exact():
     assert error_db(image_source(scene).rir[0, 0, -40:], brute_force.rir(scene)[-40:]) < -80
 
 
-def test_drr_is_that_of_the_list():
-    scene = random_scene(6, mics=2)
-    direct = make_scene(scene.room, sources=scene.sources_m, mics=scene.mics_m, duration_s=0.15, options=ImageOptions(max_order=0))
-    for mic in range(2):
-        alone, whole = brute_force.rir(direct, mic=mic), brute_force.rir(scene, mic=mic)
-        wanted = 10 * np.log10(np.sum(alone**2) / np.sum((whole - alone) ** 2))
+@pytest.mark.parametrize("case", ["several microphones", "equal walls", "air", "high-pass"])
+def test_drr_is_that_of_the_list(case):
+    settings = CASES.get(case, {"options": ImageOptions(highpass_hz=200.0)})
+    scene = random_scene(6, **settings)
+    alone = replace(scene, options=ImageOptions(max_order=0))
+    for mic in range(len(scene.mics_m)):
+        direct, whole = (brute_force.rir(s, mic=mic).astype(np.float32) for s in (alone, scene))
+        if case == "high-pass":
+            direct, whole = (highpass(rir, fs_hz=16000, corner_hz=200.0) for rir in (direct, whole))
+        wanted = 10 * np.log10(np.sum(direct**2) / np.sum((whole - direct) ** 2))
         assert image_source(scene).drr_db[0, mic] == pytest.approx(wanted, abs=1e-3)
+
+
+@pytest.mark.parametrize("absorption", [0.2, MIXED])
+def test_drr_of_the_direct_sound_alone_is_infinite(absorption):
+    scene = random_scene(6, absorption=absorption, options=ImageOptions(max_order=0))
+    assert image_source(scene).drr_db[0, 0] == np.inf
 
 
 def test_responses_do_not_depend_on_the_parts_asked_for():

@@ -1,0 +1,174 @@
+"""The image sources of many rooms at once, in torch: the sum of :mod:`roomgen.acoustics.image_source` on a GPU (or without one).
+
+Tables (:mod:`~roomgen.acoustics.image_tables`), kernel and filters (:mod:`~roomgen.acoustics.spreading`) are the CPU engine's, so
+responses agree to the rounding of float32. Only the walk over images (:mod:`~roomgen.acoustics.image_kernels_torch`) is another:
+
+1. A *row* is all heard cells of the shortest axis for one cell of each other axis, one microphone and one source. Rows of all
+   scenes are laid end to end, which gives every image of the batch a number.
+2. Images are taken in chunks of equal size, however they fall on rows and scenes. So memory is bounded by the chunk, not by the
+   reverberation time, and a chunk keeps the device as busy for a hundred small rooms as for a single large one.
+3. Each image is added to the grid of its pair as 64-bit integers in units of 2^-k, k depending on the scene alone. Integer sums
+   do not depend on their order: atomic additions, any chunk size and any company in the batch give the same bytes.
+4. Each scene's grids go through an FFT of their own: the plan of a batched FFT, and with it its rounding, could depend on the
+   batch.
+
+Bytes are the same from run to run on one device, kind of device, number of CPU threads and torch release; not between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roomgen.acoustics.engine import Response, Scene
+from roomgen.acoustics.highpass import highpass
+from roomgen.acoustics.spreading import OVERSAMPLING, START_ROW
+from roomgen.errors import RoomgenError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from roomgen.acoustics.image_kernels_torch import Job
+
+IMAGES_IN_FLIGHT = {"cuda": 1 << 22, "cpu": 1 << 16}
+"""How many images are worked on at a time, at some 350 bytes each: enough to fill a GPU, few enough for a CPU's cache."""
+
+_CELLS_PER_IMAGE = 16  # of grid (8 bytes each) that may wait for one FFT pass, per image in flight
+
+
+def simulate_batch(
+    scenes: Sequence[Scene], *, device: str = "cuda", max_images_in_flight: int | None = None, drr: bool = True
+) -> list[Response]:
+    """Return the responses of many scenes.
+
+    Args:
+        scenes: what to simulate; of any sizes, lengths and sampling rates.
+        device: ``"cuda"``, ``"cuda:1"`` … or ``"cpu"``.
+        max_images_in_flight: bounds the memory; None: :data:`IMAGES_IN_FLIGHT`. It does not change a byte of what is returned.
+        drr: also return the direct-to-reverberant ratios.
+
+    Returns:
+        One response per scene, in order and in host memory, without ``band_rirs``.
+
+    Raises:
+        RoomgenError: torch or the device is missing, a scene asks for a noise tail, or a high-pass at half the sampling rate.
+    """
+    target = _device(device)
+    in_flight = IMAGES_IN_FLIGHT[target.type] if max_images_in_flight is None else max_images_in_flight
+    if in_flight < 1:
+        raise RoomgenError(f"max_images_in_flight = {max_images_in_flight} must be at least 1; None is a good choice.")
+    for index, scene in enumerate(scenes):
+        if scene.options.tail_after_s is not None:
+            raise RoomgenError(f"scene {index}: a noise tail (tail_after_s) exists on the CPU only. Leave it out, or use the CPU.")
+    from roomgen.acoustics.image_kernels_torch import Job
+
+    responses: dict[int, Response] = {}
+    for batch in _batches([Job.of(index, scene) for index, scene in enumerate(scenes)], _CELLS_PER_IMAGE * in_flight):
+        responses.update(_simulate(batch, target, in_flight))
+    results = [responses[index] for index in range(len(scenes))]
+    if drr:
+        alone = [replace(scene, options=replace(scene.options, max_order=0)) for scene in scenes]
+        direct = simulate_batch(alone, device=device, max_images_in_flight=max_images_in_flight, drr=False)
+        results = [replace(all_, drr_db=_drr_db(one, all_)) for one, all_ in zip(direct, results, strict=True)]
+    return results
+
+
+def _device(name: str) -> torch.device:
+    try:
+        import torch
+    except ImportError as error:
+        raise RoomgenError("simulating on a device needs torch. Run: pip install 'roomgen[train]'") from error
+    try:
+        target = torch.device(name)
+    except RuntimeError as error:
+        raise RoomgenError(f"unknown device {name!r}: use 'cuda', 'cuda:1' … or 'cpu'.") from error
+    if target.type not in IMAGES_IN_FLIGHT:
+        raise RoomgenError(f"device {name!r} is not supported (sums need 64-bit integers): use 'cuda' or 'cpu'.")
+    if target.type == "cuda" and (target.index or 0) >= torch.cuda.device_count():
+        raise RoomgenError(f"device {name!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices. Use 'cpu'.")
+    return target
+
+
+def _batches(jobs: list[Job], max_cells: int) -> Iterator[list[Job]]:
+    """Split jobs into batches of one kind whose grids have at most ``max_cells`` numbers, or that are a single job."""
+    batch: list[Job] = []
+    cells = 0
+    for job in sorted(jobs, key=lambda job: job.kind):
+        more = job.pairs * job.grid_rows * job.kind[0]
+        if batch and (job.kind != batch[0].kind or cells + more > max_cells):
+            yield batch
+            batch, cells = [], 0
+        batch.append(job)
+        cells += more
+    if batch:
+        yield batch
+
+
+def _simulate(batch: list[Job], device: torch.device, in_flight: int) -> dict[int, Response]:
+    """Return the responses of one batch by the index of their scene."""
+    import torch
+
+    from roomgen.acoustics.image_kernels_torch import Rows, Tables, add_rows, find_rows
+
+    tables = Tables.of(batch, device)
+    rows = sum(job.pairs * job.grid_rows for job in batch)
+    grid = torch.zeros((rows, batch[0].kind[0]), dtype=torch.int64, device=device)
+    waiting: list[Rows] = []
+    for part in find_rows(batch, tables, device, in_flight):
+        waiting.append(part)
+        if sum(len(w.pair) for w in waiting) >= in_flight:
+            add_rows(grid, tables, Rows.joined(waiting), batch[0].kind, in_flight)
+            waiting = []
+    if waiting:
+        add_rows(grid, tables, Rows.joined(waiting), batch[0].kind, in_flight)
+
+    signals, first = [], 0
+    for job in batch:
+        last = first + job.pairs * job.grid_rows
+        own = grid[first:last].to(torch.float32).mul_(1.0 / job.unit)
+        signals.append(_respond(own.view(job.pairs, job.grid_rows, -1), job).reshape(-1))
+        first = last
+    # One transfer for all, through memory that the device can write to directly.
+    pinned = torch.empty(sum(s.numel() for s in signals), dtype=torch.float32, pin_memory=device.type == "cuda")
+    host = pinned.copy_(torch.cat(signals)).numpy()
+    responses, first = {}, 0
+    for job, signal in zip(batch, signals, strict=True):
+        scene, options = job.scene, job.scene.options
+        rir = host[first : first + signal.numel()].reshape(len(scene.sources_m), len(scene.mics_m), -1).copy()
+        if options.highpass_hz is not None:
+            rir = highpass(rir, fs_hz=scene.fs_hz, corner_hz=options.highpass_hz)
+        responses[job.index] = Response(rir=rir)
+        first += signal.numel()
+    return responses
+
+
+def _respond(grid: Tensor, job: Job) -> Tensor:
+    """Turn the (pair, row, lane) grids of a scene into (pair, time) responses: :class:`Synthesis` in torch."""
+    import torch
+
+    filters, half = job.filters, job.filters.n_fft // 2
+    if filters.air is not None:
+        grid[..., : filters.air.shape[1]] *= torch.from_numpy(filters.air).to(grid.device)
+    spectrum = torch.fft.rfft(grid, dim=1)
+    total = torch.zeros((len(grid), half + 1), dtype=torch.complex64, device=grid.device)
+    for band, (first, weights) in enumerate(zip(filters.first_bin, filters.filters, strict=True)):
+        held = slice(first, first + len(weights))
+        total[:, held] += spectrum[:, held, band] * torch.from_numpy(weights).to(grid.device)
+    folded = torch.from_numpy(filters.folded).to(grid.device)
+    above = spectrum[:, half : half + len(folded), len(filters.filters) - 1] * folded
+    total[:, -len(folded) :] += above.conj().flip(-1)
+    start = START_ROW // OVERSAMPLING
+    response: Tensor = torch.fft.irfft(total, n=filters.n_fft)
+    return response[:, start : start + job.scene.n_samples]
+
+
+def _drr_db(direct: Response, response: Response) -> NDArray[np.float64]:
+    energies = np.array([np.sum(np.square(part, dtype=np.float64), axis=-1) for part in (direct.rir, response.rir - direct.rir)])
+    energies[energies < 1e-12 * energies.max(axis=0)] = 0.0  # nothing but rounding
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(10.0 * (np.log10(energies[0]) - np.log10(energies[1])))

@@ -1,0 +1,76 @@
+"""The same physics said as plainly as possible, in float64: a list of all images, one pulse after another, long FFTs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roomgen.acoustics.bands import fft_band_weights, octave_centers
+from roomgen.acoustics.engine import Scene
+
+HALF_WIDTH = 40  # samples to each side of a band-limited pulse
+PAD_S = 0.5  # of silence around a response, in which band filters ring out
+
+
+@dataclass(frozen=True)
+class Images:
+    """All images of a source that a microphone hears: (image,) distances in m and orders, (image, band) amplitudes."""
+
+    distance_m: NDArray[np.float64]
+    order: NDArray[np.int64]
+    amplitude: NDArray[np.float64]
+
+
+def images(scene: Scene, source: int = 0, mic: int = 0) -> Images:
+    """List the images of one source at one microphone, by mirroring the source and its axis in one wall after the other."""
+    size = np.asarray(scene.room.size_m)
+    reach = scene.c_m_s * (scene.n_samples + HALF_WIDTH) / scene.fs_hz
+    most = (reach / size).astype(int) + 2
+    cells = np.stack(np.meshgrid(*[np.arange(-n, n + 1) for n in most], indexing="ij"), axis=-1).reshape(-1, 3)
+    order = np.abs(cells).sum(axis=1)
+    if scene.options.max_order is not None:
+        cells, order = (a[order <= scene.options.max_order] for a in (cells, order))
+    odd = cells % 2 == 1
+    position = cells * size + np.where(odd, size - scene.sources_m[source], scene.sources_m[source])
+    ray = position - scene.mics_m[mic]
+    distance = np.linalg.norm(ray, axis=1)
+    near = distance <= reach
+    cells, order, odd, ray, distance = (a[near] for a in (cells, order, odd, ray, distance))
+
+    alpha = scene.room.absorption(scene.fs_hz)
+    amplitude = np.ones((len(cells), alpha.shape[1])) / (4 * np.pi * distance)[:, None]
+    for axis in range(3):
+        for wall in range(2):
+            first = cells[:, axis] > 0 if wall == 1 else cells[:, axis] < 0
+            hits = (np.abs(cells[:, axis]) + first) // 2
+            amplitude *= np.sqrt(1 - alpha[2 * axis + wall]) ** hits[:, None]
+    direction = ray / distance[:, None]
+    amplitude *= scene.mic_directivity[mic].gain(direction)[:, None]
+    amplitude *= scene.source_directivity[source].gain(np.where(odd, direction, -direction))[:, None]
+    if scene.air is not None:
+        amplitude *= np.exp(-0.5 * distance[:, None] * scene.air.energy_absorption_per_m(octave_centers(scene.fs_hz)))
+    return Images(distance, order, amplitude)
+
+
+def band_rirs(scene: Scene, source: int = 0, mic: int = 0) -> NDArray[np.float64]:
+    """Return the response of one source at one microphone in every octave band: (band, time)."""
+    found = images(scene, source, mic)
+    pad = int(PAD_S * scene.fs_hz)
+    n_fft = 1 << int(np.ceil(np.log2(scene.n_samples + 2 * pad)))
+    train = np.zeros((found.amplitude.shape[1], n_fft))
+    arrival = found.distance_m * scene.fs_hz / scene.c_m_s
+    nearest = np.round(arrival).astype(int)
+    for k in range(-HALF_WIDTH, HALF_WIDTH + 1):
+        t = nearest + k - arrival
+        pulse = np.sinc(t) * 0.5 * (1 + np.cos(np.pi * t / HALF_WIDTH)) * (np.abs(t) <= HALF_WIDTH)
+        for band, amplitude in enumerate(found.amplitude.T):
+            train[band] += np.bincount(nearest + k + pad, weights=amplitude * pulse, minlength=n_fft)
+    spectrum = np.fft.rfft(train, axis=1) * fft_band_weights(n_fft, scene.fs_hz)
+    return np.fft.irfft(spectrum, n=n_fft, axis=1)[:, pad : pad + scene.n_samples]
+
+
+def rir(scene: Scene, source: int = 0, mic: int = 0) -> NDArray[np.float64]:
+    """Return the response of one source at one microphone: (time,)."""
+    return np.asarray(band_rirs(scene, source, mic).sum(axis=0))
