@@ -71,11 +71,13 @@ class WallsSettings(_Model):
     """What the walls are made of.
 
     ``absorption``: "random" (a material of the database for each wall), one material or number for all, or one per wall;
-    ``materials``: the names that "random" draws from (empty: the whole database).
+    ``materials``: the names that "random" draws from (empty: the whole database); ``rt60_limits_s``: random materials are drawn
+    again until the predicted RT60 of the room lies within (None: whatever comes).
     """
 
     absorption: float | str | dict[str, float | str] = "random"
     materials: tuple[str, ...] = ()
+    rt60_limits_s: tuple[Annotated[float, Field(ge=0)], Positive] | None = None
 
     @model_validator(mode="after")
     def _known(self) -> WallsSettings:
@@ -85,6 +87,8 @@ class WallsSettings(_Model):
         for value in (*given.values(), *self.materials):
             if value != "random":
                 material_absorption(str(value), (1000.0,))
+        if self.rt60_limits_s is not None and self.rt60_limits_s[0] >= self.rt60_limits_s[1]:
+            raise ValueError(f"rt60_limits_s {list(self.rt60_limits_s)} must rise: shortest first")
         return self
 
 

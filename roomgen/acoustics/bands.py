@@ -49,6 +49,6 @@ def band_weights(freq_hz: NDArray[np.float64], centers_hz: tuple[float, ...]) ->
 def fft_band_weights(n_fft: int, fs_hz: float, centers_hz: tuple[float, ...] | None = None) -> NDArray[np.float64]:
     """Return :func:`band_weights` at the ``n_fft // 2 + 1`` frequencies of a real FFT, cached and read-only."""
     centers = octave_centers(fs_hz) if centers_hz is None else centers_hz
-    weights = band_weights(np.fft.rfftfreq(n_fft, 1.0 / fs_hz), centers)
+    weights = band_weights(np.asarray(np.fft.rfftfreq(n_fft, 1.0 / fs_hz), dtype=np.float64), centers)
     weights.setflags(write=False)
     return weights

@@ -157,7 +157,18 @@ class Rows:
 
 
 def find_rows(batch: list[Job], tables: Tables, device: torch.device, most: int) -> Iterator[Rows]:
-    """Find the images that are heard, in parts of about ``most`` rows."""
+    """Find the images that are heard: as few parts as possible, of less than twice ``most`` rows."""
+    waiting: list[Rows] = []
+    for part in _rows_by_pair(batch, tables, device, most):
+        waiting.append(part)
+        if sum(len(rows.count) for rows in waiting) >= most:
+            yield Rows.joined(waiting)
+            waiting = []
+    if waiting:
+        yield Rows.joined(waiting)
+
+
+def _rows_by_pair(batch: list[Job], tables: Tables, device: torch.device, most: int) -> Iterator[Rows]:
     pair = -1
     for job in batch:
         axes, order = job.axes, job.scene.options.max_order

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,12 @@ _CELLS_PER_IMAGE = 16  # of grid (8 bytes each) that may wait for one FFT pass, 
 
 
 def simulate_batch(
-    scenes: Sequence[Scene], *, device: str = "cuda", max_images_in_flight: int | None = None, drr: bool = True
+    scenes: Sequence[Scene],
+    *,
+    device: str = "cuda",
+    max_images_in_flight: int | None = None,
+    drr: bool = True,
+    kernel: Literal["torch", "triton"] = "torch",
 ) -> list[Response]:
     """Return the responses of many scenes.
 
@@ -51,6 +56,8 @@ def simulate_batch(
         device: ``"cuda"``, ``"cuda:1"`` … or ``"cpu"``.
         max_images_in_flight: bounds the memory; None: :data:`IMAGES_IN_FLIGHT`. It does not change a byte of what is returned.
         drr: also return the direct-to-reverberant ratios.
+        kernel: ``"triton"`` walks over images in one fused kernel (:mod:`~roomgen.acoustics.image_kernels_triton`, CUDA only)
+            where no directivity and no random moves are asked for. Other bytes than ``"torch"``, to the rounding of float32.
 
     Returns:
         One response per scene, in order and in host memory, without ``band_rirs``.
@@ -65,15 +72,17 @@ def simulate_batch(
     for index, scene in enumerate(scenes):
         if scene.options.tail_after_s is not None:
             raise RoomgenError(f"scene {index}: a noise tail (tail_after_s) exists on the CPU only. Leave it out, or use the CPU.")
+    if kernel == "triton" and target.type != "cuda":
+        raise RoomgenError(f"the Triton kernel runs on CUDA devices only, not on {device!r}: use kernel='torch'.")
     from roomgen.acoustics.image_kernels_torch import Job
 
     responses: dict[int, Response] = {}
     for batch in _batches([Job.of(index, scene) for index, scene in enumerate(scenes)], _CELLS_PER_IMAGE * in_flight):
-        responses.update(_simulate(batch, target, in_flight))
+        responses.update(_simulate(batch, target, in_flight, fused=kernel == "triton"))
     results = [responses[index] for index in range(len(scenes))]
     if drr:
         alone = [replace(scene, options=replace(scene.options, max_order=0)) for scene in scenes]
-        direct = simulate_batch(alone, device=device, max_images_in_flight=max_images_in_flight, drr=False)
+        direct = simulate_batch(alone, device=device, max_images_in_flight=max_images_in_flight, drr=False, kernel=kernel)
         results = [replace(all_, drr_db=_drr_db(one, all_)) for one, all_ in zip(direct, results, strict=True)]
     return results
 
@@ -109,23 +118,22 @@ def _batches(jobs: list[Job], max_cells: int) -> Iterator[list[Job]]:
         yield batch
 
 
-def _simulate(batch: list[Job], device: torch.device, in_flight: int) -> dict[int, Response]:
+def _simulate(batch: list[Job], device: torch.device, in_flight: int, *, fused: bool) -> dict[int, Response]:
     """Return the responses of one batch by the index of their scene."""
     import torch
 
-    from roomgen.acoustics.image_kernels_torch import Rows, Tables, add_rows, find_rows
+    from roomgen.acoustics.image_kernels_torch import Tables, add_rows, find_rows
 
     tables = Tables.of(batch, device)
     rows = sum(job.pairs * job.grid_rows for job in batch)
     grid = torch.zeros((rows, batch[0].kind[0]), dtype=torch.int64, device=device)
-    waiting: list[Rows] = []
-    for part in find_rows(batch, tables, device, in_flight):
-        waiting.append(part)
-        if sum(len(w.pair) for w in waiting) >= in_flight:
-            add_rows(grid, tables, Rows.joined(waiting), batch[0].kind, in_flight)
-            waiting = []
-    if waiting:
-        add_rows(grid, tables, Rows.joined(waiting), batch[0].kind, in_flight)
+    for some in find_rows(batch, tables, device, in_flight):
+        if fused and batch[0].kind[1:] == (False, False):
+            from roomgen.acoustics import image_kernels_triton
+
+            image_kernels_triton.add_rows(grid, tables, some)
+        else:
+            add_rows(grid, tables, some, batch[0].kind, in_flight)
 
     signals, first = [], 0
     for job in batch:

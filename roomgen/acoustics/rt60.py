@@ -4,8 +4,8 @@ The inverse of :mod:`roomgen.acoustics.decay` is right for a room as a whole, no
 make the decay, T30 depends on where source and microphone stand, by 12 % in the median. So the factor can be refined on responses:
 
 1. Simulate one response with the predicted factor and split its energy into octave bands e_b(t).
-2. With another factor, e_b(t) becomes e_b(t) · E_b(t; new) / E_b(t; old), E being the *predicted* decay. The T30 of the sum of the
-   bands is then a function of the factor; its root is the next guess. This is right to 3 % after a single response in half of all rooms.
+2. With another factor, e_b(t) becomes e_b(t) · E_b(t; new) / E_b(t; old), E being the *predicted* decay. The T30 of the sum of
+   the bands is then a function of the factor; its root is the next guess. It is right to 3 % in half of all rooms.
 3. Repeat while the response is off by more than the tolerance, within a bracket that each response makes smaller.
 """
 

@@ -19,7 +19,8 @@ SPEED_M_S = 343.0
 _CROSS_M = 0.05 * np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0]])  # 10 cm from end to end
 _SOURCE_WALL_M, _MIC_WALL_M = 0.5, 0.7
 _PULSE = 41  # samples that the band-limited pulse of an image goes on after it
-_WALLS = ("brickwork", "glass_window", "plasterboard", "wooden_door", "carpet_cotton", "ceiling_fibre_absorber")
+_WALL_SHARES = np.array([0.8, 1.0, 1.1, 0.9, 1.3, 1.2])  # of the mean absorption: no wall is dead, none is rigid
+_BAND_SHARES = np.array([0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3])
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +34,7 @@ class BenchRoom:
     def scene(self, mics: int, *, duration_s: float | None = None, options: ImageOptions | None = None) -> Scene:
         """Return the scene with the first ``mics`` microphones."""
         places = self.mics_m[:mics]
-        return make_scene(
-            self.room, sources=[self.source_m], mics=places, fs_hz=FS_HZ, duration_s=duration_s, options=options
-        )
+        return make_scene(self.room, sources=[self.source_m], mics=places, fs_hz=FS_HZ, duration_s=duration_s, options=options)
 
     def diamond(self, mics: int, order: int) -> Scene:
         """Return the scene with all images of at most ``order`` reflections, and long enough for all of them."""
@@ -77,13 +76,13 @@ def random_rooms(count: int, *, seed: int = 42) -> list[BenchRoom]:
         middle = source
         while np.linalg.norm(middle - source) < 0.5:
             middle = rng.uniform(_MIC_WALL_M, size - _MIC_WALL_M)
-        rooms.append(BenchRoom(Shoebox(size, absorption=walls), source, middle + _CROSS_M))
+        rooms.append(BenchRoom(Shoebox(tuple(size), absorption=walls), source, middle + _CROSS_M))
     return rooms
 
 
 def solved_room(size_m: tuple[float, float, float], rt60_s: float) -> BenchRoom:
-    """Return an ordinary room (brick, glass, plaster, a carpet …) whose absorption is scaled to a predicted RT60."""
-    room = Shoebox(size_m, absorption=_WALLS)
+    """Return a room with moderately different walls and bands, whose absorption is scaled to a predicted RT60."""
+    room = Shoebox(size_m, absorption=0.1 * np.outer(_WALL_SHARES, _BAND_SHARES))
     room = room.scaled(solve_absorption_scale(room, rt60_s, fs_hz=FS_HZ))
     size = np.asarray(size_m)
     return BenchRoom(room, size * (0.31, 0.37, 0.55), size * (0.66, 0.58, 0.42) + _CROSS_M)

@@ -9,7 +9,6 @@ mixes 100 rooms of all families, and a room is planned once for ten samples. Ins
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import accumulate
@@ -18,44 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from roomgen.acoustics.air import Air, speed_of_sound_m_s
-from roomgen.acoustics.decay import decay_time_s, predict_rt60_s
-from roomgen.acoustics.materials import material_names
-from roomgen.acoustics.rooms import WALLS, Shoebox
-from roomgen.acoustics.rt60 import solve_absorption_scale
+from roomgen.acoustics.air import speed_of_sound_m_s
+from roomgen.datasets.draw import RoomPlan, air_of, draw_room, grid_sizes
 from roomgen.datasets.placement import direction_deg, distance_m, draw_pair, free_box
 from roomgen.datasets.streams import Stream, generator
-from roomgen.errors import RoomgenError
 from roomgen.settings import DatasetSettings, FamilySettings
 
-_REDRAWS = 200
 _POSITIONS_TOGETHER = 10
 _MIN_TAIL_S = 0.01  # an automatic length never ends before the direct sound has passed
-
-
-@dataclass(frozen=True)
-class RoomPlan:
-    """One room of the plan.
-
-    Args:
-        index: number of the room in the dataset.
-        type: name of its family.
-        shoebox: size (rounded to float32), materials and absorption scale.
-        rt60_asked_s: what was asked for, or NaN.
-        rt60_predicted_s: predicted broadband T30.
-        duration_s: length of its responses by the rule of the settings, or NaN where a direct sound could be longer.
-    """
-
-    index: int
-    type: str
-    shoebox: Shoebox
-    rt60_asked_s: float
-    rt60_predicted_s: float
-    duration_s: float
-
-    @property
-    def id(self) -> str:
-        return room_id(self.index)
 
 
 @dataclass(frozen=True)
@@ -83,7 +52,7 @@ class RoomsPlan:
         # Room numbers run family by family, which for RevRIR's 110 rooms is the paper's own order.
         self._family_starts = np.concatenate([[0], np.cumsum(counts)])
         # The samples of a room stand together in a shard: a few remembered rooms serve nearly all of them.
-        self.room: Callable[[int], RoomPlan] = lru_cache(maxsize=64)(self._draw_room)
+        self._rooms = lru_cache(maxsize=64)(self._draw)
         for family in rooms.families:
             for size in grid_sizes(family) if rooms.sizes == "grid" else [family.min_m]:
                 free_box(size, settings.place, room=f"of family {family.name!r}")
@@ -124,6 +93,13 @@ class RoomsPlan:
             name: (order[start:stop], range(per_room)) if by_room else (order, range(start, stop))
             for name, start, stop in zip(names, bounds[:-1], bounds[1:], strict=True)
         }
+
+    def room(self, index: int) -> RoomPlan:
+        """Return the room of that index."""
+        return self._rooms(index)
+
+    def _draw(self, index: int) -> RoomPlan:
+        return draw_room(self.settings, index, *self._family_of(index))
 
     def pairs(self, shard: ShardPlan) -> list[tuple[int, int]]:
         """Return the (room, position) pairs of a shard, sorted as its samples are."""
@@ -176,56 +152,11 @@ class RoomsPlan:
             "direct_delay_s": delay,
         }
 
-    def _draw_room(self, index: int) -> RoomPlan:
-        settings = self.settings
-        family, rank, count = self._family_of(index)
-        air, fs_hz = air_of(settings), settings.signal.fs_hz
-        size_rng = generator(settings.seed, Stream.SIZE, index)
-        wall_rng = generator(settings.seed, Stream.WALLS, index)
-        asked = np.nan
-        if settings.signal.rt60_s is not None:
-            asked = float(np.float32(generator(settings.seed, Stream.RT60, index).uniform(*settings.signal.rt60_s)))
-        for attempt in range(_REDRAWS):
-            size = _draw_size(settings, family, size_rng, rank, count)
-            shoebox = Shoebox(size, absorption=_draw_walls(settings, wall_rng))
-            if np.isnan(asked):
-                break
-            try:
-                shoebox = shoebox.scaled(float(np.float32(solve_absorption_scale(shoebox, asked, fs_hz=fs_hz, air=air))))
-                break
-            except RoomgenError as error:
-                if _is_fixed(settings, family):
-                    raise RoomgenError(f"{room_id(index)}: {error}") from None
-                if attempt + 1 == _REDRAWS:
-                    raise RoomgenError(
-                        f"{room_id(index)}: none of {_REDRAWS} rooms drawn can have an RT60 of {asked:.3g} s; the last: "
-                        f"{error} Ask for another range with --rt60, or allow other sizes or materials."
-                    ) from None
-        free_box(shoebox.size_m, settings.place, room=room_id(index))
-        return RoomPlan(
-            index=index,
-            type=family.name,
-            shoebox=shoebox,
-            rt60_asked_s=asked,
-            rt60_predicted_s=predict_rt60_s(shoebox, fs_hz=fs_hz, air=air),
-            duration_s=_duration_s(settings, shoebox),
-        )
-
     def _family_of(self, index: int) -> tuple[FamilySettings, int, int]:
         """Return the family of a room, which of that family's rooms it is, and how many there are."""
         family = int(np.searchsorted(self._family_starts, index, side="right")) - 1
         start, stop = self._family_starts[family], self._family_starts[family + 1]
         return self.settings.rooms.families[family], int(index - start), int(stop - start)
-
-
-def room_id(index: int) -> str:
-    """Return the name of a room."""
-    return f"room{index:06d}"
-
-
-def air_of(settings: DatasetSettings) -> Air | None:
-    """Return the air of the settings."""
-    return None if settings.signal.air is None else Air(*settings.signal.air)
 
 
 def engine_label(settings: DatasetSettings) -> str:
@@ -240,78 +171,3 @@ def apportion(weights: list[float] | list[int], total: int) -> list[int]:
     for i in np.argsort(-(exact - counts), kind="stable")[: total - counts.sum()]:
         counts[i] += 1
     return [int(c) for c in counts]
-
-
-def grid_sizes(family: FamilySettings) -> list[tuple[float, float, float]]:
-    """Return the sizes of a family's grid in the order of RevRIR's code, without rooms that are another one turned by 90°."""
-    assert family.step_m is not None  # the settings see to it
-    axes = [np.arange(a, b + 0.1, s) for a, b, s in zip(family.min_m, family.max_m, family.step_m, strict=True)]
-    sizes: list[tuple[float, float, float]] = []
-    for x in axes[0]:
-        for y in axes[1]:
-            for z in axes[2]:
-                if (y, x, z) not in sizes:
-                    sizes.append((float(x), float(y), float(z)))
-    return sizes
-
-
-def revrir_duration_s(room: Shoebox) -> float:
-    """Return the length of RevRIR's published responses: 1.2 times a third of Sabine's RT60, at least 0.128 s × 1.2.
-
-    Its code sums the wall areas three times (reflection factors of all walls times the area of each pair of walls), so that its
-    responses end at about 0.4 × RT60.
-    """
-    alpha = room.absorption(1000.0)[:, 0]
-    length, width, height = room.size_m
-    pairs = np.array([height * width, width * length, length * height])
-    summed = alpha.sum() * pairs.sum()
-    rt60 = 24.0 * np.log(10.0) * room.volume_m3 / (speed_of_sound_m_s(None) * summed) if summed > 0 else np.inf
-    return 1.2 * max(float(rt60), 0.128)
-
-
-@lru_cache(maxsize=64)
-def _family_grid(family: FamilySettings) -> list[tuple[float, float, float]]:
-    return grid_sizes(family)
-
-
-def _duration_s(settings: DatasetSettings, room: Shoebox) -> float:
-    rule = settings.signal.duration
-    if rule == "auto":
-        return decay_time_s(room, fs_hz=settings.signal.fs_hz, air=air_of(settings))
-    return revrir_duration_s(room) if rule == "revrir" else float(rule)
-
-
-def _draw_size(
-    settings: DatasetSettings, family: FamilySettings, rng: np.random.Generator, rank: int, count: int
-) -> tuple[float, ...]:
-    """Return a size that is exact in float32, as the manifest stores it."""
-    if settings.rooms.sizes == "uniform":
-        low, high = np.asarray(family.min_m), np.asarray(family.max_m)
-        size = low + (high - low) * rng.random(3)
-    else:
-        grid = _family_grid(family)
-        # As many rooms as the grid has: the grid in its order. Otherwise whole rounds of it and a draw without repetition.
-        full_rounds = count // len(grid) * len(grid)
-        if rank < full_rounds:
-            size = np.asarray(grid[rank % len(grid)])
-        else:
-            pick = generator(settings.seed, Stream.CHOICE, settings.rooms.families.index(family))
-            chosen = np.sort(pick.permutation(len(grid))[: count - full_rounds])
-            size = np.asarray(grid[chosen[rank - full_rounds]])
-    return tuple(float(v) for v in size.astype(np.float32))
-
-
-def _draw_walls(settings: DatasetSettings, rng: np.random.Generator) -> tuple[str, ...]:
-    given = settings.walls.absorption
-    if given == "random":
-        names = settings.walls.materials or material_names()
-        return tuple(names[i] for i in rng.integers(len(names), size=len(WALLS)))
-    if isinstance(given, Mapping):
-        return tuple(str(given[wall]) for wall in WALLS)
-    return (str(given),) * len(WALLS)
-
-
-def _is_fixed(settings: DatasetSettings, family: FamilySettings) -> bool:
-    """Tell whether drawing again would give the same room."""
-    same_size = settings.rooms.sizes == "grid" or family.min_m == family.max_m
-    return same_size and settings.walls.absorption != "random"

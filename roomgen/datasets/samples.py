@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from roomgen.acoustics.engine import ImageOptions, Response, Scene, get_engine, make_scene
-from roomgen.acoustics.labels import Labels, measure
+from roomgen.acoustics.engine import ImageOptions, Scene, get_engine, make_scene
+from roomgen.acoustics.image_source import direct_to_reverberant_db
+from roomgen.acoustics.labels import measure
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.datasets.columns import ROOMS
-from roomgen.datasets.rooms import air_of
+from roomgen.datasets.draw import air_of
 from roomgen.datasets.streams import Stream, integer_seed
 from roomgen.settings import DatasetSettings
 from roomgen.wav import encode_wav
@@ -52,14 +53,20 @@ class Sample:
 def make(settings: DatasetSettings, rows: Sequence[Mapping[str, Any]]) -> Iterator[Sample]:
     """Yield the finished sample of each planned row, in their order; each depends on its own row and the settings alone."""
     scenes = [scene_of(settings, row) for row in rows]
-    for row, response in zip(rows, _simulate(settings, scenes), strict=True):
-        yield _finish(row, response)
+    for row, scene, rir in zip(rows, scenes, _simulate(settings, scenes), strict=True):
+        finished = {**row, **label_row(scene, rir)}
+        members = {
+            AUDIO_MEMBER: encode_wav(rir, fs_hz=int(row["fs_hz"])),
+            "json": json.dumps(json_row(finished), ensure_ascii=False).encode(),
+        }
+        yield Sample(str(row["key"]), dict(sorted(members.items())), finished)
 
 
 def simulate_row(settings: DatasetSettings, row: Mapping[str, Any]) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """Return the (mic, time) response and the labels of one row, simulated from nothing."""
-    (response,) = _simulate(settings, [scene_of(settings, row)])
-    return response.rir[0], label_row(row, response)
+    scene = scene_of(settings, row)
+    (rir,) = _simulate(settings, [scene])
+    return rir, label_row(scene, rir)
 
 
 def scene_of(settings: DatasetSettings, row: Mapping[str, Any]) -> Scene:
@@ -86,50 +93,34 @@ def scene_of(settings: DatasetSettings, row: Mapping[str, Any]) -> Scene:
     )
 
 
-def label_row(row: Mapping[str, Any], response: Response) -> dict[str, Any]:
-    """Return the label columns of the response's first channel."""
-    return _columns(
-        measure(
-            response.rir[0, 0],
-            fs_hz=float(row["fs_hz"]),
-            band_rirs=None if response.band_rirs is None else response.band_rirs[0, 0],
-            onset_s=float(row["direct_delay_s"]),
-            drr_db=None if response.drr_db is None else float(response.drr_db[0, 0]),
-            noise="none",
-        )
-    )
+def label_row(scene: Scene, rir: NDArray[np.float32]) -> dict[str, Any]:
+    """Return the label columns of the (mic, time) response of a scene with one source, measured at its first channel.
+
+    Octave bands are filtered from the response itself, although the engine has them apart: its lowest band reaches down to
+    0 Hz, and a label shall say what anybody measures in the file.
+    """
+    (distance,) = np.linalg.norm(scene.sources_m - scene.mics_m[0], axis=1)
+    labels = measure(
+        rir[0],
+        fs_hz=scene.fs_hz,
+        onset_s=float(distance) / scene.c_m_s,
+        drr_db=float(direct_to_reverberant_db(replace(scene, mics_m=scene.mics_m[:1]), rir[None, :1])[0, 0]),
+        noise="none",
+    ).as_dict()
+    return {name: labels[name] for name in LABEL_COLUMNS}
 
 
-def measure_again(row: Mapping[str, Any], audio: NDArray[np.float32]) -> dict[str, Any]:
-    """Return the label columns that the (mic, time) audio alone tells, measured as for :func:`label_row`."""
-    return _columns(
-        measure(audio[0], fs_hz=float(row["fs_hz"]), onset_s=float(row["direct_delay_s"]), noise="none"),
-    )
-
-
-def _columns(labels: Labels) -> dict[str, Any]:
-    values = labels.as_dict()
-    return {name: values[name] for name in LABEL_COLUMNS}
-
-
-def _simulate(settings: DatasetSettings, scenes: Sequence[Scene]) -> Iterator[Response]:
+def _simulate(settings: DatasetSettings, scenes: Sequence[Scene]) -> Iterator[NDArray[np.float32]]:
+    """Yield the (mic, time) response of each scene's only source."""
     if settings.engine.device == "cuda":
         from roomgen.acoustics.image_source_gpu import simulate_batch
 
-        yield from simulate_batch(scenes, device="cuda")
+        for response in simulate_batch(scenes, device="cuda"):
+            yield response.rir[0]
     else:
         engine = get_engine(settings.engine.name)
         for scene in scenes:
-            yield engine(scene)
-
-
-def _finish(planned: Mapping[str, Any], response: Response) -> Sample:
-    row = {**planned, **label_row(planned, response)}
-    members = {
-        AUDIO_MEMBER: encode_wav(response.rir[0], fs_hz=int(row["fs_hz"])),
-        "json": json.dumps(json_row(row), ensure_ascii=False).encode(),
-    }
-    return Sample(str(row["key"]), dict(sorted(members.items())), row)
+            yield engine(scene, parts=False).rir[0]
 
 
 def json_row(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,9 @@
 """The torch engine, without a GPU: the CPU engine's numbers, and the same bytes whatever is computed beside a scene."""
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,6 +124,8 @@ def test_what_it_cannot_do_it_says() -> None:
         simulate_batch([scene()], device="gpu")
     with pytest.raises(RoomgenError, match="'mps' is not supported"):
         simulate_batch([scene()], device="mps")
+    with pytest.raises(RoomgenError, match="CUDA devices only"):
+        simulate_batch([scene()], device="cpu", kernel="triton")
     with pytest.raises(RoomgenError, match="at least 1"):
         simulate_batch([scene()], device="cpu", max_images_in_flight=0)
 
@@ -137,6 +142,30 @@ def test_without_torch_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
         simulate_batch([scene()], device="cpu")
 
 
+def test_fused_kernel_adds_the_same_images() -> None:
+    # Triton decides when it is imported whether it interprets its kernels, so this runs in a process of its own.
+    code = """
+import torch
+from roomgen.acoustics.image_kernels_torch import Job, Tables, add_rows, find_rows
+from roomgen.acoustics import image_kernels_triton
+from tests.acoustics.test_gpu import scene
+for changes in ({}, {"absorption": 0.3}):
+    jobs = [Job.of(i, scene(duration_s=t, **changes)) for i, t in enumerate((0.03, 0.02))]
+    cpu = torch.device("cpu")
+    tables = Tables.of(jobs, cpu)
+    grids = torch.zeros((2, sum(j.pairs * j.grid_rows for j in jobs), jobs[0].kind[0]), dtype=torch.int64)
+    for rows in find_rows(jobs, tables, cpu, 1 << 16):
+        add_rows(grids[0], tables, rows, jobs[0].kind, 1 << 16)
+        image_kernels_triton.add_rows(grids[1], tables, rows)
+    plain, fused = grids.double()
+    assert ((plain - fused) ** 2).sum() < 1e-12 * (plain**2).sum()
+"""
+    pytest.importorskip("triton")
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env={**os.environ, "TRITON_INTERPRET": "1"}, cwd=Path(__file__).parents[2]
+    )
+
+
 @pytest.fixture
 def on_cuda() -> str:
     if not torch.cuda.is_available():
@@ -147,6 +176,14 @@ def on_cuda() -> str:
 def test_cuda_agrees_and_repeats_itself(on_cuda: str, scenes: list[Scene]) -> None:
     first = simulate_batch(scenes, device=on_cuda)
     again = simulate_batch(scenes[::-1], device=on_cuda, max_images_in_flight=10_000)[::-1]
+    for given, one, two in zip(scenes, first, again, strict=True):
+        assert one.rir.tobytes() == two.rir.tobytes()
+        assert error_db(one.rir, image_source(given).rir) < -100
+
+
+def test_fused_kernel_on_cuda_agrees_and_repeats_itself(on_cuda: str, scenes: list[Scene]) -> None:
+    first = simulate_batch(scenes, device=on_cuda, kernel="triton")
+    again = simulate_batch(scenes[::-1], device=on_cuda, kernel="triton", max_images_in_flight=10_000)[::-1]
     for given, one, two in zip(scenes, first, again, strict=True):
         assert one.rir.tobytes() == two.rir.tobytes()
         assert error_db(one.rir, image_source(given).rir) < -100

@@ -1,0 +1,217 @@
+"""Drawing one room: its size, its walls and, where an RT60 is asked for, how much these absorb."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roomgen.acoustics.air import Air, speed_of_sound_m_s
+from roomgen.acoustics.decay import decay_time_s, predict_rt60_s
+from roomgen.acoustics.materials import material_names
+from roomgen.acoustics.rooms import WALLS, Shoebox
+from roomgen.datasets.placement import draw_pair, free_box
+from roomgen.datasets.streams import Stream, generator
+from roomgen.errors import RoomgenError
+from roomgen.settings import DatasetSettings, FamilySettings
+
+_REDRAWS = 1000
+_POSITIONS_TRIED = 4  # of a room whose RT60 is asked for: it is that of the room, the mean over these
+_LONGEST_TRIAL = 1.5  # × the RT60 asked for: enough for a T30, whatever the room at hand would have
+
+
+@dataclass(frozen=True)
+class RoomPlan:
+    """One room of the plan.
+
+    Args:
+        index: number of the room in the dataset.
+        type: name of its family.
+        shoebox: size (rounded to float32), materials and absorption scale.
+        rt60_asked_s: what was asked for, or NaN.
+        rt60_predicted_s: predicted broadband T30.
+        duration_s: length of its responses by the rule of the settings, or NaN where a direct sound could be longer.
+    """
+
+    index: int
+    type: str
+    shoebox: Shoebox
+    rt60_asked_s: float
+    rt60_predicted_s: float
+    duration_s: float
+
+    @property
+    def id(self) -> str:
+        return room_id(self.index)
+
+
+def draw_room(settings: DatasetSettings, index: int, family: FamilySettings, rank: int, count: int) -> RoomPlan:
+    """Return a room of the plan; a pure function of its arguments.
+
+    Random walls are drawn again until the predicted RT60 lies within the limits of the settings. Where an RT60 is asked for, a
+    room that cannot have it is drawn again whole, with the same RT60.
+
+    Args:
+        index: number of the room in the dataset.
+        family, rank, count: its family, which of the family's rooms it is, and how many there are.
+
+    Raises:
+        RoomgenError: no room was found that has what the settings ask for; the message says what can be had.
+    """
+    size_rng, wall_rng = (generator(settings.seed, stream, index) for stream in (Stream.SIZE, Stream.WALLS))
+    asked = np.nan
+    if settings.signal.rt60_s is not None:
+        asked = float(np.float32(generator(settings.seed, Stream.RT60, index).uniform(*settings.signal.rt60_s)))
+    size = _draw_size(settings, family, size_rng, rank, count)
+    free_box(size, settings.place, room=room_id(index))
+    failure = ""
+    for _ in range(_REDRAWS):
+        room = Shoebox(size, absorption=_draw_walls(settings, wall_rng))
+        try:
+            if np.isfinite(asked):
+                room = _with_rt60(settings, index, room, asked)
+            else:
+                _check_limits(settings, room)
+            break
+        except RoomgenError as error:
+            if _is_fixed(settings, family):
+                raise RoomgenError(f"{room_id(index)}: {error}") from None
+            failure = str(error)
+            if np.isfinite(asked):  # the size may be what makes it impossible
+                size = _draw_size(settings, family, size_rng, rank, count)
+    else:
+        raise RoomgenError(
+            f"{room_id(index)}: none of {_REDRAWS} rooms drawn fits; the last: {failure} "
+            "Ask for other RT60s (--rt60, walls.rt60_limits_s), or allow other sizes or materials."
+        )
+    air, fs_hz = air_of(settings), settings.signal.fs_hz
+    return RoomPlan(
+        index=index,
+        type=family.name,
+        shoebox=room,
+        rt60_asked_s=asked,
+        rt60_predicted_s=predict_rt60_s(room, fs_hz=fs_hz, air=air),
+        duration_s=_duration_s(settings, room),
+    )
+
+
+def room_id(index: int) -> str:
+    """Return the name of a room."""
+    return f"room{index:06d}"
+
+
+def air_of(settings: DatasetSettings) -> Air | None:
+    """Return the air of the settings."""
+    return None if settings.signal.air is None else Air(*settings.signal.air)
+
+
+def grid_sizes(family: FamilySettings) -> list[tuple[float, float, float]]:
+    """Return the sizes of a family's grid in the order of RevRIR's code, without rooms that are another one turned by 90°."""
+    assert family.step_m is not None  # the settings see to it
+    axes = [np.arange(a, b + 0.1, s) for a, b, s in zip(family.min_m, family.max_m, family.step_m, strict=True)]
+    sizes: list[tuple[float, float, float]] = []
+    for x in axes[0]:
+        for y in axes[1]:
+            for z in axes[2]:
+                if (y, x, z) not in sizes:
+                    sizes.append((float(x), float(y), float(z)))
+    return sizes
+
+
+def revrir_duration_s(room: Shoebox) -> float:
+    """Return the length of RevRIR's published responses: 1.2 times a third of Sabine's RT60, at least 0.128 s × 1.2.
+
+    Its code sums the wall areas three times (reflection factors of all walls times the area of each pair of walls), so that its
+    responses end at about 0.4 × RT60.
+    """
+    alpha = room.absorption(1000.0)[:, 0]
+    length, width, height = room.size_m
+    pairs = np.array([height * width, width * length, length * height])
+    summed = alpha.sum() * pairs.sum()
+    rt60 = 24.0 * np.log(10.0) * room.volume_m3 / (speed_of_sound_m_s(None) * summed) if summed > 0 else np.inf
+    return 1.2 * max(float(rt60), 0.128)
+
+
+@lru_cache(maxsize=64)
+def _family_grid(family: FamilySettings) -> list[tuple[float, float, float]]:
+    return grid_sizes(family)
+
+
+def _check_limits(settings: DatasetSettings, room: Shoebox) -> None:
+    limits = settings.walls.rt60_limits_s
+    if limits is None or settings.walls.absorption != "random":
+        return
+    rt60_s = predict_rt60_s(room, fs_hz=settings.signal.fs_hz, air=air_of(settings))
+    if not limits[0] <= rt60_s <= limits[1]:
+        raise RoomgenError(f"{room!r} has an RT60 of {rt60_s:.3g} s, outside {limits[0]:g}…{limits[1]:g} s.")
+
+
+def _with_rt60(settings: DatasetSettings, index: int, room: Shoebox, rt60_s: float) -> Shoebox:
+    """Return the room with its absorption scaled so that its responses have this RT60, in the mean over its first positions."""
+    from roomgen.acoustics.engine import ImageOptions, make_scene
+    from roomgen.acoustics.image_source import image_source
+    from roomgen.acoustics.rt60 import solve_absorption_scale
+
+    air, fs_hz = air_of(settings), settings.signal.fs_hz
+    pairs = [
+        draw_pair(generator(settings.seed, Stream.PLACE, index, position), room.size_m, settings.place, room=room_id(index))
+        for position in range(min(_POSITIONS_TRIED, settings.place.rirs_per_room))
+    ]
+
+    def responses(trial: Shoebox) -> NDArray[np.float32]:
+        duration = min(decay_time_s(trial, fs_hz=fs_hz, air=air), _LONGEST_TRIAL * rt60_s) + 0.05
+        options = ImageOptions(max_order=settings.engine.max_order, highpass_hz=settings.engine.highpass_hz)
+        scenes = [
+            make_scene(trial, sources=[source], mics=[mic], fs_hz=fs_hz, duration_s=duration, air=air, options=options)
+            for source, mic in pairs
+        ]
+        return np.stack([image_source(scene, parts=False).rir[0, 0] for scene in scenes])
+
+    scale = solve_absorption_scale(room, rt60_s, fs_hz=fs_hz, air=air, simulate=responses)
+    return room.scaled(float(np.float32(scale)))  # as exact as the manifest stores it
+
+
+def _duration_s(settings: DatasetSettings, room: Shoebox) -> float:
+    rule = settings.signal.duration
+    if rule == "auto":
+        return decay_time_s(room, fs_hz=settings.signal.fs_hz, air=air_of(settings))
+    return revrir_duration_s(room) if rule == "revrir" else float(rule)
+
+
+def _draw_size(
+    settings: DatasetSettings, family: FamilySettings, rng: np.random.Generator, rank: int, count: int
+) -> tuple[float, ...]:
+    """Return a size that is exact in float32, as the manifest stores it."""
+    if settings.rooms.sizes == "uniform":
+        low, high = np.asarray(family.min_m), np.asarray(family.max_m)
+        size = low + (high - low) * rng.random(3)
+    else:
+        grid = _family_grid(family)
+        # As many rooms as the grid has: the grid in its order. Otherwise whole rounds of it and a draw without repetition.
+        full_rounds = count // len(grid) * len(grid)
+        if rank < full_rounds:
+            size = np.asarray(grid[rank % len(grid)])
+        else:
+            pick = generator(settings.seed, Stream.CHOICE, settings.rooms.families.index(family))
+            chosen = np.sort(pick.permutation(len(grid))[: count - full_rounds])
+            size = np.asarray(grid[chosen[rank - full_rounds]])
+    return tuple(float(v) for v in size.astype(np.float32))
+
+
+def _draw_walls(settings: DatasetSettings, rng: np.random.Generator) -> tuple[str, ...]:
+    given = settings.walls.absorption
+    if given == "random":
+        names = settings.walls.materials or material_names()
+        return tuple(names[i] for i in rng.integers(len(names), size=len(WALLS)))
+    if isinstance(given, Mapping):
+        return tuple(str(given[wall]) for wall in WALLS)
+    return (str(given),) * len(WALLS)
+
+
+def _is_fixed(settings: DatasetSettings, family: FamilySettings) -> bool:
+    """Tell whether drawing again would give the same room."""
+    same_size = settings.rooms.sizes == "grid" or family.min_m == family.max_m
+    return same_size and settings.walls.absorption != "random"
