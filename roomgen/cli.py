@@ -130,7 +130,7 @@ def label(
         except RoomgenError as error:
             failed.append(error)
     if results or as_json:
-        print((format_json if as_json else format_csv if as_csv else format_table)(results))
+        print((format_json if as_json else format_csv if as_csv else format_table)(results).rstrip("\n"))
     for failure in failed:
         _complain(str(failure))
     if failed:

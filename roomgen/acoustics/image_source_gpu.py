@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from roomgen.acoustics.image_kernels_torch import Job
 
-IMAGES_IN_FLIGHT = {"cuda": 1 << 22, "cpu": 1 << 16}
+IMAGES_IN_FLIGHT = {"cuda": 1 << 22, "cpu": 1 << 14}
 """How many images are worked on at a time, at some 350 bytes each: enough to fill a GPU, few enough for a CPU's cache."""
 
 _CELLS_PER_IMAGE = 16  # of grid (8 bytes each) that may wait for one FFT pass, per image in flight

@@ -59,8 +59,9 @@ def solve_absorption_scale(
     Args:
         room: its absorptions are what is scaled; each is cut at 1.
         rt60_s: the RT60 asked for, in s.
-        simulate: returns the (time,) response of such a room whose T30 is to be right, at least about ``rt60_s`` long, high-pass
-            included if there is one. None: the predicted RT60 is made right, not that of any response.
+        simulate: returns the response of such a room whose T30 is to be right: (time,), or (position, time) for the mean over
+            some positions; at least 1.1 ``rt60_s`` long, high-pass included if there is one. None: the predicted RT60 is made
+            right, not that of any response.
         tolerance: relative error of the response's T30 at which no further response is simulated.
         max_simulations: after this many, the closest one counts.
 
@@ -87,7 +88,7 @@ def solve_absorption_scale(
     errors: dict[float, float] = {}
     for _ in range(max_simulations):
         trial = room.scaled(float(np.exp(guess)))
-        response = _Measured.of(simulate(trial), trial, fs_hz, air)
+        response = _Measured.of(np.atleast_2d(simulate(trial)), trial, fs_hz, air)
         ratio = response.rt60_s() / rt60_s
         errors[guess] = abs(ratio - 1.0) if response.is_measurable else np.inf
         if errors[guess] <= tolerance:
@@ -169,57 +170,74 @@ class _Search:
 
 @dataclass(frozen=True)
 class _Measured:
-    """A response as energies of its bands, (band, block), and what its room was predicted to have at the (time,) ``knots``."""
+    """Responses as energies of their bands, and what their room was predicted to have.
+
+    Args:
+        energy: (position, band, block).
+        onset: (position,) block of the direct sound.
+        hop_s: length of a block.
+        knots: (time,) in s. expected: (band, time), the predicted energy density there.
+    """
 
     energy: NDArray[np.float64]
+    onset: NDArray[np.intp]
+    hop_s: float
     knots: NDArray[np.float64]
     expected: NDArray[np.float64]
     fs_hz: float
     air: Air | None
 
     @classmethod
-    def of(cls, rir: NDArray[np.float32], room: Shoebox, fs_hz: float, air: Air | None) -> _Measured:
-        """Split a (time,) response of a room."""
+    def of(cls, rirs: NDArray[np.float32], room: Shoebox, fs_hz: float, air: Air | None) -> _Measured:
+        """Split the (position, time) responses of a room."""
         from scipy import fft  # not needed for a prediction alone
 
-        n = len(rir)
+        n, block = rirs.shape[1], max(1, round(_BLOCK_S * fs_hz))
         n_fft = fft.next_fast_len(n + round(_FILTER_S * fs_hz), real=True)
-        spectrum = fft.rfft(rir.astype(np.float32), n_fft) * fft_band_weights(n_fft, fs_hz).astype(np.float32)
-        bands = fft.irfft(spectrum, n_fft)[:, :n]
-        # The bands add up to the response, so rir · band adds up to its energy, cross-fades included.
-        block = round(_BLOCK_S * fs_hz)
-        energy = (rir * bands)[:, : n // block * block].reshape(len(bands), -1, block).sum(axis=2)
+        weights = fft_band_weights(n_fft, fs_hz).astype(np.float32)
+        energy = []
+        for rir in rirs:
+            bands = fft.irfft(fft.rfft(rir.astype(np.float32), n_fft) * weights, n_fft)[:, :n]
+            # The bands add up to the response, so rir · band adds up to its energy, cross-fades included.
+            energy.append((rir * bands)[:, : n // block * block].reshape(len(bands), -1, block).sum(axis=2))
+        onset = np.stack(energy).sum(axis=1).argmax(axis=1)
         knots = np.linspace(0.0, n / fs_hz, 16)
-        return cls(energy, knots, energy_density(_softened(room, fs_hz), fs_hz=fs_hz, t_s=knots, air=air, modes=True), fs_hz, air)
+        expected = energy_density(_softened(room, fs_hz), fs_hz=fs_hz, t_s=knots, air=air, modes=True)
+        return cls(np.stack(energy), onset, block / fs_hz, knots, expected, fs_hz, air)
 
     @property
     def is_measurable(self) -> bool:
-        """Whether the response itself has a T30: it lasts long enough, and the direct sound is not all there is."""
-        return bool(np.isfinite(decay_time_s(self._curve(self.energy), upper_db=-5.0, lower_db=-35.0)[0]))
+        """Whether half of the responses have a T30: they last long enough, and the direct sound is not all there is."""
+        t30_s = decay_time_s(self._curve(self.energy.sum(axis=1)), upper_db=-5.0, lower_db=-35.0)
+        return bool(np.mean(np.isfinite(t30_s)) >= 0.5)
 
     def rt60_s(self, room: Shoebox | None = None) -> float:
         """Return T30 as it is, or as it would be with the walls of ``room``; where there is none, which way to go: 0 or inf."""
-        energy = self.energy
-        if room is not None:
+        if room is None:
+            energy = self.energy.sum(axis=1)
+        else:
             density = energy_density(_softened(room, self.fs_hz), fs_hz=self.fs_hz, t_s=self.knots, air=self.air, modes=True)
             gain = np.log(np.maximum(density, 1e-300) / np.maximum(self.expected, 1e-300))
-            time = (np.arange(energy.shape[1]) + 0.5) * _BLOCK_S
-            energy = energy * np.exp([np.interp(time, self.knots, g) for g in gain])
+            time = (np.arange(self.energy.shape[2]) + 0.5) * self.hop_s
+            energy = np.einsum("pbt,bt->pt", self.energy, np.exp([np.interp(time, self.knots, g) for g in gain]))
         # A response that ends before the end of the fit has no T30, but what there is of its curve still shows the way.
-        curve = replace(self._curve(energy), tail=np.zeros(1))
-        t30 = float(decay_time_s(curve, upper_db=-5.0, lower_db=-35.0)[0])
-        if np.isfinite(t30):
-            return t30
-        return 0.0 if curve.level_db[0, -1] < -35.0 else np.inf
+        curve = replace(self._curve(energy), tail=np.zeros(len(energy)))
+        t30_s = decay_time_s(curve, upper_db=-5.0, lower_db=-35.0)
+        if np.isfinite(t30_s).any():
+            return float(np.nanmean(t30_s))
+        return 0.0 if curve.level_db[:, -1].max() < -35.0 else np.inf
 
     def ratio(self, room: Shoebox, rt60_s: float) -> Ratio:
-        """Return the estimate that this response gives for ``room`` with another scale: see :class:`_Search`."""
+        """Return the estimate that these responses give for ``room`` with another scale: see :class:`_Search`."""
         return lambda log_scale: self.rt60_s(room.scaled(float(np.exp(log_scale)))) / rt60_s
 
     def _curve(self, energy: NDArray[np.float64]) -> DecayCurve:
-        onset = int(np.argmax(self.energy.sum(axis=0)))
-        total = np.maximum(energy.sum(axis=0), 0.0)
-        return decay_curve(total[None, onset:], before=total[None, :onset].sum(axis=1), hop_s=_BLOCK_S)
+        """Return the decay of (position, block) energies from their onsets on, cut to the same length."""
+        energy = np.maximum(energy, 0.0)
+        count = energy.shape[1] - int(self.onset.max())
+        after = np.stack([row[first : first + count] for row, first in zip(energy, self.onset, strict=True)])
+        before = np.array([row[:first].sum() for row, first in zip(energy, self.onset, strict=True)])
+        return decay_curve(after, before=before, hop_s=self.hop_s)
 
 
 def _softened(room: Shoebox, fs_hz: float) -> Shoebox:

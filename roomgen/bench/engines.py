@@ -53,7 +53,7 @@ def run(effort: Effort) -> dict[str, Any]:
         "cases": [_case(rooms, order, mics, effort.repeats) for order in ORDERS for mics in MICS],
         "goals": {str(mics): ratio for mics, ratio in GOALS.items()},
         "accuracy": accuracy.run(rooms),
-        "stages": stages.run(effort.repeats),
+        "stages": stages.run(),
         "throughput": throughput.run(effort),
         "memory": memory.run(),
     }

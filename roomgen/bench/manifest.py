@@ -24,7 +24,7 @@ _SHARD_ROWS = 10_000
 
 
 def run(effort: Effort) -> dict[str, Any]:
-    """Return seconds to write a manifest of so many rows, and to read it in two ways; the rows repeat those of a few samples."""
+    """Return seconds to write a manifest of so many rows, and to read it in two ways."""
     schema, rows = arrow_schema("0" * 16), effort.manifest_rows
     few = table_of([{**s.row, "shard": "train-000000.tar", "offset": 512, "nbytes": 1} for s in ready_samples(20)], schema)
     with TemporaryDirectory() as folder:
@@ -65,15 +65,29 @@ def _long_rooms(path: Path) -> pd.DataFrame:
 
 
 def _write_shards(root: Path, few: pa.Table, rows: int) -> list[str]:
-    """Write the rows of shards without their tars, keys counted through, and return the shards' names."""
+    """Write the rows of shards without their tars, and return the shards' names: keys counted through, real numbers varied."""
     (root / DATA_FOLDER).mkdir()
+    rng = np.random.default_rng(0)
     stems = []
     for start in range(0, rows, _SHARD_ROWS):
         number = np.arange(start, min(start + _SHARD_ROWS, rows))
         part = few.take(pa.array(number % len(few)))
         keys = pa.array([f"room{n // 10:06d}-{n % 10:06d}" for n in number])
         part = part.set_column(part.schema.get_field_index("key"), part.schema.field("key"), keys)
+        part = pa.table([_varied(part[f.name].combine_chunks(), rng) for f in part.schema], schema=part.schema)
         stems.append(f"train-{len(stems):06d}")
         with parquet_writer(root / DATA_FOLDER / f"{stems[-1]}.parquet", part.schema) as writer:
             writer.write_table(part)
     return stems
+
+
+def _varied(values: pa.Array, rng: np.random.Generator) -> pa.Array:
+    """Return real numbers, alone or in lists, times random factors: what repeats would be compressed to nothing."""
+    kind = values.type
+    if pa.types.is_floating(kind):
+        return pa.array(values.to_numpy(zero_copy_only=False) * rng.uniform(0.5, 1.5, len(values)).astype(np.float32), kind)
+    if pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type):
+        return pa.FixedSizeListArray.from_arrays(_varied(values.flatten(), rng), type=kind)
+    if pa.types.is_list(kind) and pa.types.is_floating(kind.value_type):
+        return pa.ListArray.from_arrays(values.offsets, _varied(values.values, rng), type=kind)
+    return values

@@ -94,7 +94,7 @@ def typical_room() -> BenchRoom:
 
 
 def labelled(engine: Engine, scene: Scene) -> Labels:
-    """Simulate a scene of one source and measure the labels at every microphone, as a dataset is made."""
+    """Simulate a scene of one source and measure all labels at every microphone, from octave bands where the engine has them."""
     response = engine(scene)
     return measure(
         response.rir[0],

@@ -31,7 +31,9 @@ def run(effort: Effort) -> dict[str, Any]:
     megabytes = sum(len(data) for sample in samples for data in sample.members.values()) / 1e6
     with TemporaryDirectory() as folder:
         root = Path(folder)
-        ours_s, peer_s = best_s(effort.repeats, lambda: _write(root / "ours", samples), lambda: _write_plain(root / "plain.tar", samples))
+        ours_s, peer_s = best_s(
+            effort.repeats, lambda: _write(root / "ours", samples), lambda: _write_plain(root / "plain.tar", samples)
+        )
     return {
         "samples": len(samples),
         "megabytes": megabytes,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,6 +65,9 @@ def estimate(settings: DatasetSettings, *, workers: int) -> dict[str, Any]:
 
 def peak_memory_mb() -> float:
     """Return the largest resident memory of this process so far, in MB."""
+    with contextlib.suppress(OSError, StopIteration):  # Linux; getrusage there begins with the peak of the parent process
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 

@@ -70,6 +70,16 @@ def test_the_same_question_has_the_same_answer() -> None:
     assert first == second
 
 
+def test_several_positions_have_it_in_the_mean() -> None:
+    places = [(np.array([1.0, 2.0, 1.2]), np.array([4.0, 3.5, 1.7])), (np.array([5.0, 1.0, 0.8]), np.array([1.0, 4.0, 2.0]))]
+
+    def simulate(room: Shoebox) -> NDArray[np.float32]:
+        return np.stack([respond(room, source=s, mic=m, duration_s=0.8) for s, m in places])
+
+    found = ROOM.scaled(solve_absorption_scale(ROOM, 0.6, fs_hz=FS, simulate=simulate, tolerance=0.01))
+    assert np.mean(measure(simulate(found), fs_hz=FS, noise="none").rt60_s) == pytest.approx(0.6, rel=0.02)
+
+
 def test_reachable_range_is_what_can_be_solved() -> None:
     shortest, longest = reachable_rt60_s(ROOM, fs_hz=FS)
     for asked in (1.05 * shortest, 0.95 * longest):

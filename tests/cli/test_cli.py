@@ -68,7 +68,7 @@ def test_an_asked_rt60_is_in_the_labels(tmp_path):
 
 def test_a_fixed_room_that_cannot_have_the_rt60_says_what_it_can_have(tmp_path):
     result = roomgen(
-        *("rooms", "--n", 1, "--rt60", 9, "--workers", 0, "--out", tmp_path / "shards"),
+        *("rooms", "--n", 1, "--rt60", 0.02, "--workers", 0, "--out", tmp_path / "shards"),
         *("--preset", "revrir", "--set", "walls.absorption=0.9", "--duration", "auto"),
     )
     assert result.returncode == 2
@@ -93,7 +93,7 @@ def test_dry_run_writes_nothing(tmp_path):
     [
         (["--n", 0], "--n 0"),
         (["--n", -3], "--n -3"),
-        (["--n", "many"], "not a valid int"),
+        (["--n", "many"], "valid integer"),
         (["--fs", 3], "--fs 3"),
         (["--splits", "train=0.5"], "--splits: shares add up to 0.5, not 1"),
         (["--splits", "train"], "--splits"),

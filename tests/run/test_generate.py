@@ -51,8 +51,8 @@ COMMAND = [
 ]
 
 
-def start(out, **more):
-    return subprocess.Popen([*COMMAND, "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+def start(out, *arguments, **more):
+    return subprocess.Popen([*COMMAND, "--out", str(out), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
 
 
 def wait_for_shards(root, count, process):
@@ -81,7 +81,7 @@ def test_after_kill_minus_9_the_same_command_goes_on_to_the_same_bytes(tmp_path)
 
 
 def test_interrupt_ends_soon_keeps_shards_and_says_so(tmp_path):
-    process = start(tmp_path / "out", start_new_session=True)
+    process = start(tmp_path / "out", "--n", "2000", start_new_session=True)
     wait_for_shards(tmp_path / "out", 1, process)
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: to the whole group
     _, errors = process.communicate(timeout=60)
@@ -179,9 +179,9 @@ def test_a_finished_shard_that_was_damaged_is_named_and_the_remedy_works(tiny, m
 
 
 def test_two_runs_do_not_write_to_one_folder(tmp_path):
-    process = start(tmp_path / "out")
+    process = start(tmp_path / "out", "--n", "2000")
     wait_for_shards(tmp_path / "out", 1, process)
-    second = subprocess.run([*COMMAND, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=False)
+    second = subprocess.run([*COMMAND, "--out", str(tmp_path / "out"), "--n", "2000"], capture_output=True, text=True, check=False)
     process.kill()
     process.communicate()
     assert second.returncode == 1
