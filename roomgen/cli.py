@@ -221,6 +221,24 @@ def materials(as_json: JsonOption = False) -> None:
     _print(table, as_json, materials_text)
 
 
+@app.command()
+def bench(
+    which: Annotated[str, typer.Argument(metavar="[all|engines|rt60|labels|writer|dataset|manifest]")] = "all",
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="draw engines and rt60; measures both")] = None,
+    rooms: Annotated[int | None, typer.Option(help="rooms to compare the engines in  [default: 16; --quick: 4]")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="a minute in place of ten")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure speed and accuracy, each against a peer in the same run."""
+    from dataclasses import replace
+
+    from roomgen.bench.effort import QUICK, Effort
+    from roomgen.bench.suite import run, text
+
+    effort = QUICK if quick else Effort()
+    _print(run(which, effort if rooms is None else replace(effort, rooms=rooms), plot=plot), as_json, text)
+
+
 @app.callback(invoke_without_command=True)
 def _root(
     context: typer.Context, version: Annotated[bool, typer.Option("--version", help="print the version and exit")] = False

@@ -161,14 +161,18 @@ class SignalSettings(_Model):
 
 
 class EngineSettings(_Model):
-    """What simulates; see :class:`roomgen.acoustics.engine.ImageOptions` for the options of image sources."""
+    """What simulates; see :class:`roomgen.acoustics.engine.ImageOptions` for the options of image sources.
+
+    ``highpass_hz`` is 20 by default and 0 for none: images are all positive, so that without it the offset at 0 Hz, which nobody
+    hears and no microphone records, is as strong as all the rest and decides broadband labels.
+    """
 
     name: Literal["image", "reference"] = "image"
     device: Literal["cpu", "cuda"] = "cpu"
     max_order: Annotated[int, Field(ge=0)] | None = None
     randomize_m: Annotated[float, Field(ge=0, le=1)] = 0.0
     tail_after_s: Annotated[float, Field(ge=0.02)] | None = None
-    highpass_hz: Positive | None = None
+    highpass_hz: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0
 
     @model_validator(mode="after")
     def _possible(self) -> EngineSettings:

@@ -108,7 +108,9 @@ def _pyrato(signals: NDArray[Any]) -> float:
     import pyfar
     import pyrato
 
-    return _pyrato_parameters(pyrato.edc.schroeder_integration(pyfar.Signal(signals.astype(np.float64), FS_HZ)))
+    curve = pyrato.edc.schroeder_integration(pyfar.Signal(signals.astype(np.float64), FS_HZ))
+    curve.time = curve.time / curve.time[:, :1]  # its parameters want 0 dB at the beginning
+    return _pyrato_parameters(curve)
 
 
 def _pyrato_lundeby(recording: NDArray[np.float64]) -> float:

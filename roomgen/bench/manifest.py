@@ -68,7 +68,7 @@ def _write_shards(root: Path, few: pa.Table, rows: int) -> list[str]:
     """Write the rows of shards without their tars, and return the shards' names: keys counted through, real numbers varied."""
     (root / DATA_FOLDER).mkdir()
     rng = np.random.default_rng(0)
-    stems = []
+    stems: list[str] = []
     for start in range(0, rows, _SHARD_ROWS):
         number = np.arange(start, min(start + _SHARD_ROWS, rows))
         part = few.take(pa.array(number % len(few)))

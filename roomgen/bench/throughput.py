@@ -57,7 +57,7 @@ def text(result: dict[str, Any]) -> str:
     ]
     head = ["engine", "RIRs/s", "times reference", "with labels RIRs/s", "times reference"]
     title = (
-        f"105 m³, RT60 0.5 s, {result['duration_s']:.2f} s long, all images, one thread "
+        f"105 m³, predicted RT60 0.5 s, {result['duration_s']:.2f} s long, all images, one thread "
         f"(noise tail: images up to {result['tail_after_s']:g} s)"
     )
     gpu = result["gpu"]

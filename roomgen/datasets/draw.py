@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from roomgen.acoustics.air import Air, speed_of_sound_m_s
 from roomgen.acoustics.decay import decay_time_s, predict_rt60_s
+from roomgen.acoustics.engine import ImageOptions
 from roomgen.acoustics.materials import material_names
 from roomgen.acoustics.rooms import WALLS, Shoebox
 from roomgen.datasets.placement import draw_pair, free_box
@@ -19,7 +20,7 @@ from roomgen.errors import RoomgenError
 from roomgen.settings import DatasetSettings, FamilySettings
 
 _REDRAWS = 1000
-_POSITIONS_TRIED = 4  # of a room whose RT60 is asked for: it is that of the room, the mean over these
+_POSITIONS_TRIED = 6  # the RT60 of a room is the mean over its positions; ISO 3382-2 wants at least six
 _LONGEST_TRIAL = 1.5  # × the RT60 asked for: enough for a T30, whatever the room at hand would have
 
 
@@ -151,7 +152,7 @@ def _check_limits(settings: DatasetSettings, room: Shoebox) -> None:
 
 def _with_rt60(settings: DatasetSettings, index: int, room: Shoebox, rt60_s: float) -> Shoebox:
     """Return the room with its absorption scaled so that its responses have this RT60, in the mean over its first positions."""
-    from roomgen.acoustics.engine import ImageOptions, make_scene
+    from roomgen.acoustics.engine import make_scene
     from roomgen.acoustics.image_source import image_source
     from roomgen.acoustics.rt60 import solve_absorption_scale
 
@@ -163,7 +164,7 @@ def _with_rt60(settings: DatasetSettings, index: int, room: Shoebox, rt60_s: flo
 
     def responses(trial: Shoebox) -> NDArray[np.float32]:
         duration = min(decay_time_s(trial, fs_hz=fs_hz, air=air), _LONGEST_TRIAL * rt60_s) + 0.05
-        options = ImageOptions(max_order=settings.engine.max_order, highpass_hz=settings.engine.highpass_hz)
+        options = exact_options(settings)
         scenes = [
             make_scene(trial, sources=[source], mics=[mic], fs_hz=fs_hz, duration_s=duration, air=air, options=options)
             for source, mic in pairs
@@ -172,6 +173,11 @@ def _with_rt60(settings: DatasetSettings, index: int, room: Shoebox, rt60_s: flo
 
     scale = solve_absorption_scale(room, rt60_s, fs_hz=fs_hz, air=air, simulate=responses)
     return room.scaled(float(np.float32(scale)))  # as exact as the manifest stores it
+
+
+def exact_options(settings: DatasetSettings) -> ImageOptions:
+    """Return the options of image sources that the settings ask for, less what is random."""
+    return ImageOptions(max_order=settings.engine.max_order, highpass_hz=settings.engine.highpass_hz or None)
 
 
 def _duration_s(settings: DatasetSettings, room: Shoebox) -> float:

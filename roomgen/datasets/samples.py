@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from roomgen.acoustics.engine import ImageOptions, Scene, get_engine, make_scene
+from roomgen.acoustics.engine import Scene, get_engine, make_scene
 from roomgen.acoustics.image_source import direct_to_reverberant_db
 from roomgen.acoustics.labels import measure
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.datasets.columns import ROOMS
-from roomgen.datasets.draw import air_of
+from roomgen.datasets.draw import air_of, exact_options
 from roomgen.datasets.streams import Stream, integer_seed
 from roomgen.settings import DatasetSettings
 from roomgen.wav import encode_wav
@@ -83,12 +83,11 @@ def scene_of(settings: DatasetSettings, row: Mapping[str, Any]) -> Scene:
         fs_hz=fs_hz,
         duration_s=int(row["n_samples"]) / fs_hz,
         air=air_of(settings),
-        options=ImageOptions(
-            max_order=engine.max_order,
+        options=replace(
+            exact_options(settings),
             randomize_m=engine.randomize_m,
             seed=integer_seed(settings.seed, Stream.ENGINE, int(row["seed_index"])),
             tail_after_s=engine.tail_after_s,
-            highpass_hz=engine.highpass_hz,
         ),
     )
 

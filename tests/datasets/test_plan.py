@@ -72,7 +72,9 @@ def test_mixed_has_the_three_families_in_their_ratio_and_ranges():
     assert [sum(r.type == f.name for r in rooms) for f in settings.rooms.families] == [16, 52, 42]
     for room in rooms:
         family = next(f for f in settings.rooms.families if f.name == room.type)
-        assert all(low <= v <= np.float32(high) for low, v, high in zip(family.min_m, room.shoebox.size_m, family.max_m, strict=True))
+        assert all(
+            low <= v <= np.float32(high) for low, v, high in zip(family.min_m, room.shoebox.size_m, family.max_m, strict=True)
+        )
 
 
 @pytest.mark.parametrize("by", ["room", "position"])
@@ -143,7 +145,11 @@ def test_largest_distance_is_kept():
     [
         ((0.9, 5, 3), {}, ["room r7", "0.9 × 5 × 3 m", "wall_distance_m = 0.5", "at most 0.45"]),
         ((1.2, 1.2, 1.2), {}, ["room r7", "min_distance_m = 0.5", "0.346 m apart"]),
-        ((3, 3, 3), {"min_distance_m": 3.45, "max_distance_m": 3.46}, ["no two points between 3.45 and 3.46 m", "min_distance_m lower"]),
+        (
+            (3, 3, 3),
+            {"min_distance_m": 3.45, "max_distance_m": 3.46},
+            ["no two points between 3.45 and 3.46 m", "min_distance_m lower"],
+        ),
         ((3, 3, 3), {"min_distance_m": 3.47}, ["min_distance_m = 3.47", "at most 3.46 m apart"]),
     ],
 )

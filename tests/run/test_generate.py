@@ -52,12 +52,14 @@ COMMAND = [
 
 
 def start(out, *arguments, **more):
-    return subprocess.Popen([*COMMAND, "--out", str(out), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+    return subprocess.Popen(
+        [*COMMAND, "--out", str(out), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more
+    )
 
 
 def wait_for_shards(root, count, process):
     deadline = time.monotonic() + 120
-    while len(list((root / "data").glob("*.json"))) < count:
+    while len(list((root / "data").glob("train-*.json"))) < count:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -68,7 +70,7 @@ def test_after_kill_minus_9_the_same_command_goes_on_to_the_same_bytes(tmp_path)
     wait_for_shards(tmp_path / "killed", 2, process)
     process.kill()
     process.communicate()
-    finished = {p.stem: p.stat().st_mtime_ns for p in (tmp_path / "killed" / "data").glob("*.json")}
+    finished = {p.stem: p.stat().st_mtime_ns for p in (tmp_path / "killed" / "data").glob("train-*.json")}
     tars = {stem: (tmp_path / "killed" / "data" / f"{stem}.tar").stat().st_mtime_ns for stem in finished}
     assert 2 <= len(finished) < 15
     again = start(tmp_path / "killed")
@@ -88,7 +90,7 @@ def test_interrupt_ends_soon_keeps_shards_and_says_so(tmp_path):
     assert process.returncode == 130
     assert "interrupted. Finished shards are kept" in errors
     assert "Traceback" not in errors
-    assert list((tmp_path / "out" / "data").glob("*.json"))
+    assert list((tmp_path / "out" / "data").glob("train-*.json"))
     assert not list((tmp_path / "out").rglob(".roomgen-tmp-*"))
 
 
@@ -145,7 +147,9 @@ def test_a_disk_that_refuses_is_one_clear_error_and_keeps_what_is_finished(tmp_p
     with pytest.raises(RoomgenError, match=f"{words}.*Finished shards are kept") as error:
         generate(tiny_settings(), tmp_path / "out", workers=0, progress=False)
     assert error.value.exit_code == 1
-    assert [p.name for p in sorted((tmp_path / "out" / "data").iterdir())] == [f"train-000000.{e}" for e in ("json", "parquet", "tar")]
+    assert [p.name for p in sorted((tmp_path / "out" / "data").iterdir())] == [
+        f"train-000000.{e}" for e in ("json", "parquet", "tar")
+    ]
     monkeypatch.undo()
     assert generate(tiny_settings(), tmp_path / "out", workers=0, progress=False)["made"] == 13
 

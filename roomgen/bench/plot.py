@@ -1,0 +1,84 @@
+"""Speed, accuracy and RT60 in one picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from roomgen.store.files import writing
+
+_OURS, _PEER, _BOTH = "#1f6fb4", "#e07b28", "#6b7280"
+
+
+def write_plot(results: dict[str, Any], path: Path) -> None:
+    """Draw the results of the benchmarks "engines" and "rt60" as a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, middle, right = figure.subplots(1, 3)
+    _draw_times(left, results["engines"]["cases"])
+    _draw_errors(middle, results["engines"]["accuracy"])
+    _draw_rt60(right, results["rt60"])
+    for axes in (left, middle, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    with writing(path):
+        figure.savefig(path, dpi=150, format="png")
+
+
+def _draw_times(axes: Any, cases: list[dict[str, Any]]) -> None:
+    single = [case for case in cases if case["mics"] == 1]
+    for name, label, color in (("peer_ms", "pyroomacoustics", _PEER), ("ours_ms", "roomgen, with all labels", _OURS)):
+        rooms = [room for case in single for room in case["rooms"]]
+        axes.scatter([r["images"] for r in rooms], [r[name] for r in rooms], s=14, color=color, alpha=0.35, linewidths=0)
+        medians = sorted((case["images"], case[name]) for case in single)
+        axes.plot(*zip(*medians, strict=True), "o-", color=color, markersize=7, linewidth=1.2, label=label)
+    rt = next(case for case in single if case["order"] == "rt")
+    axes.annotate(
+        f"{rt['ratio']:.0f}×", (rt["images"], np.sqrt(rt["ours_ms"] * rt["peer_ms"])), ha="center", va="center", color="0.25"
+    )
+    axes.set(xscale="log", yscale="log", xlabel="image sources per response", ylabel="ms per response")
+    axes.set_title("Same images, 7 octave bands, one thread")
+    axes.legend(frameon=False, loc="upper left")
+
+
+def _draw_errors(axes: Any, accuracy: dict[str, list[float]]) -> None:
+    shown = (
+        ("roomgen_db", "roomgen against float64 sum", _OURS),
+        ("pyroomacoustics_db", "pyroomacoustics against float64 sum", _PEER),
+        ("difference_db", "roomgen against pyroomacoustics", _BOTH),
+    )
+    every = np.concatenate([accuracy[name] for name, _, _ in shown])
+    bins = np.arange(np.floor(every.min()) - 1.0, np.ceil(every.max()) + 2.0, 1.0)
+    for name, label, color in shown:
+        outline = name == "difference_db"
+        axes.hist(
+            accuracy[name], bins=bins, label=label, color=color, histtype="step" if outline else "stepfilled",
+            linewidth=1.5, alpha=1.0 if outline else 0.75,
+        )  # fmt: skip
+    axes.set(xlabel="energy of the error relative to the response in dB", ylabel="rooms", title="Accuracy")
+    axes.set_ylim(0, 1.45 * axes.get_ylim()[1])  # room for the legend
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.legend(frameon=False, loc="upper center")
+
+
+def _draw_rt60(axes: Any, rt60: dict[str, Any]) -> None:
+    asked = np.array(rt60["asked_s"])
+    shown = (
+        ("inverse_sabine", "pyroomacoustics, inverse_sabine", _PEER),
+        ("roomgen, room mean", "roomgen, mean over the room", _OURS),
+    )
+    highest = 1.05 * asked.max()
+    for name, label, color in shown:
+        method = rt60["methods"][name]
+        obtained = np.array(method["obtained_s"], dtype=np.float64)
+        highest = max(highest, 1.05 * np.nanmax(obtained, initial=0.0))
+        median = f"{label} (median error {100 * method['median_error']:.0f} %)"
+        axes.scatter(asked, obtained, s=14, color=color, alpha=0.55, linewidths=0, label=median)
+    axes.plot([0, highest], [0, highest], color="0.4", linewidth=0.8, zorder=0)
+    axes.set(xlim=(0, 1.05 * asked.max()), ylim=(0, 1.2 * highest), xlabel="RT60 asked in s", ylabel="T30 of the response in s")
+    axes.set_title("RT60 asked and obtained")
+    axes.legend(frameon=False, loc="upper left", fontsize="small")
