@@ -20,7 +20,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "Air": "roomgen.acoustics.air",
     "Directivity": "roomgen.acoustics.directivity",
-    "ImageOptions": "roomgen.acoustics.engine",
+    "ImageOptions": "roomgen.acoustics.scene",
     "simulate": "roomgen.acoustics.engine",
     "Labels": "roomgen.acoustics.labels",
     "measure": "roomgen.acoustics.labels",
@@ -50,11 +50,12 @@ __all__ = [
 if TYPE_CHECKING:
     from roomgen.acoustics.air import Air
     from roomgen.acoustics.directivity import Directivity
-    from roomgen.acoustics.engine import ImageOptions, simulate
+    from roomgen.acoustics.engine import simulate
     from roomgen.acoustics.labels import Labels, measure
     from roomgen.acoustics.materials import material_names
     from roomgen.acoustics.moving import simulate_moving
     from roomgen.acoustics.rooms import Shoebox
+    from roomgen.acoustics.scene import ImageOptions
     from roomgen.errors import RoomgenError
     from roomgen.store.dataset import Dataset, open
 

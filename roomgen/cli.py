@@ -92,7 +92,7 @@ def rooms(
         raise RoomgenError(f"--workers {workers} is outside 0…1024 (0: in this process).")
     count = (1 if settings.engine.device == "cuda" else available_cores()) if workers is None else workers
     if dry_run:
-        from roomgen.report_text import estimate_text
+        from roomgen.report.summary import estimate_text
         from roomgen.run.estimate import estimate
 
         result = estimate(settings, workers=count)
@@ -100,7 +100,7 @@ def rooms(
         return
     if out is None:
         raise RoomgenError("--out is missing: name the folder that the dataset is written to, such as --out shards/")
-    from roomgen.report_text import summary_text
+    from roomgen.report.summary import summary_text
     from roomgen.run.generate import generate
 
     try:
@@ -168,7 +168,7 @@ def inspect(
     as_json: JsonOption = False,
 ) -> None:
     """Summarize a dataset; or show one sample: its row, its decay as PNG, its WAV."""
-    from roomgen.report_text import dataset_text, row_text
+    from roomgen.report.summary import dataset_text, row_text
     from roomgen.store.dataset import Dataset
 
     dataset = Dataset(root)
@@ -215,7 +215,7 @@ def config(preset: PresetOption = "mixed", set_: SetOption = None) -> None:
 def materials(as_json: JsonOption = False) -> None:
     """List the wall materials and their absorption per octave band."""
     from roomgen.acoustics.materials import database
-    from roomgen.report_text import materials_text
+    from roomgen.report.summary import materials_text
 
     table = {name: dict(zip(map(str, map(int, hz)), values, strict=True)) for name, (hz, values) in sorted(database().items())}
     _print(table, as_json, materials_text)

@@ -161,7 +161,7 @@ class SignalSettings(_Model):
 
 
 class EngineSettings(_Model):
-    """What simulates; see :class:`roomgen.acoustics.engine.ImageOptions` for the options of image sources.
+    """What simulates; see :class:`roomgen.acoustics.scene.ImageOptions` for the options of image sources.
 
     ``highpass_hz`` is 20 by default and 0 for none: images are all positive, so that without it the offset at 0 Hz, which nobody
     hears and no microphone records, is as strong as all the rest and decides broadband labels.

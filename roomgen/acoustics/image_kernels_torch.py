@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from roomgen.acoustics.engine import Scene
 from roomgen.acoustics.image_tables import NEGLIGIBLE, Axis, image_axes, reach_m, scene_synthesis
+from roomgen.acoustics.scene import Scene
 from roomgen.acoustics.spreading import OVERSAMPLING, PHASES, START_ROW, TAPS, Synthesis, kernel_table
 
 _FIXED_POINT_BITS = 44  # below the direct sound: the rounding of one image is at -265 dB, and 2^19 direct sounds fit on top

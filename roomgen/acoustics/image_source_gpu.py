@@ -21,11 +21,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from roomgen.acoustics.engine import Response, Scene
 from roomgen.acoustics.highpass import highpass
+from roomgen.acoustics.image_source import energy_ratio_db
+from roomgen.acoustics.scene import Response, Scene
 from roomgen.acoustics.spreading import OVERSAMPLING, START_ROW
 from roomgen.errors import RoomgenError
 
@@ -83,7 +81,7 @@ def simulate_batch(
     if drr:
         alone = [replace(scene, options=replace(scene.options, max_order=0)) for scene in scenes]
         direct = simulate_batch(alone, device=device, max_images_in_flight=max_images_in_flight, drr=False, kernel=kernel)
-        results = [replace(all_, drr_db=_drr_db(one, all_)) for one, all_ in zip(direct, results, strict=True)]
+        results = [replace(all_, drr_db=energy_ratio_db(one.rir, all_.rir)) for one, all_ in zip(direct, results, strict=True)]
     return results
 
 
@@ -173,10 +171,3 @@ def _respond(grid: Tensor, job: Job) -> Tensor:
     start = START_ROW // OVERSAMPLING
     response: Tensor = torch.fft.irfft(total, n=filters.n_fft)
     return response[:, start : start + job.scene.n_samples]
-
-
-def _drr_db(direct: Response, response: Response) -> NDArray[np.float64]:
-    energies = np.array([np.sum(np.square(part, dtype=np.float64), axis=-1) for part in (direct.rir, response.rir - direct.rir)])
-    energies[energies < 1e-12 * energies.max(axis=0)] = 0.0  # nothing but rounding
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(10.0 * (np.log10(energies[0]) - np.log10(energies[1])))

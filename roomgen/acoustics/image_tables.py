@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from roomgen.acoustics.bands import octave_centers
 from roomgen.acoustics.directivity import Directivity
-from roomgen.acoustics.engine import Scene
+from roomgen.acoustics.scene import Scene
 from roomgen.acoustics.spreading import EDGE_HALF_WIDTH, OVERSAMPLING, Synthesis, fft_length, synthesis
 
 NEGLIGIBLE = 1e-9

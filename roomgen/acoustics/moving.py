@@ -19,8 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from roomgen.acoustics.air import Air
 from roomgen.acoustics.directivity import OMNI, Directivity
-from roomgen.acoustics.engine import ImageOptions, Scene, get_engine, make_scene
+from roomgen.acoustics.engine import get_engine
 from roomgen.acoustics.rooms import Shoebox
+from roomgen.acoustics.scene import ImageOptions, Scene, make_scene
 from roomgen.errors import RoomgenError
 
 

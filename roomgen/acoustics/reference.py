@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from roomgen.acoustics.bands import octave_centers
 from roomgen.acoustics.directivity import Directivity
-from roomgen.acoustics.engine import Response, Scene
 from roomgen.acoustics.highpass import highpass
 from roomgen.acoustics.image_tables import reach_m
 from roomgen.acoustics.rooms import WALLS
+from roomgen.acoustics.scene import Response, Scene
 from roomgen.errors import RoomgenError
 
 MAX_IMAGES = 20_000_000

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roomgen.acoustics.bands import fft_band_weights, octave_centers
-from roomgen.acoustics.engine import Scene
+from roomgen.acoustics.scene import Scene
 
 HALF_WIDTH = 40  # samples to each side of a band-limited pulse
 PAD_S = 0.5  # of silence around a response, in which band filters ring out

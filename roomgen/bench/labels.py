@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from roomgen.acoustics.engine import ImageOptions
 from roomgen.acoustics.image_source import image_source
 from roomgen.acoustics.labels import measure
+from roomgen.acoustics.scene import ImageOptions
 from roomgen.bench.effort import Effort
 from roomgen.bench.scenes import FS_HZ, typical_room
 from roomgen.bench.timing import best_s

@@ -31,6 +31,17 @@ def banded_rirs(
     return _rirs(room.size_m, walls, source_m, mics_m, fs_hz, order)
 
 
+def sabine_walls(size_m: tuple[float, float, float], rt60_s: float) -> tuple[float, int] | None:
+    """Return absorption and order that ``inverse_sabine`` gives a room for an RT60, or None where it refuses."""
+    import pyroomacoustics as pra
+
+    try:
+        absorption, order = pra.inverse_sabine(rt60_s, size_m)
+    except ValueError:
+        return None
+    return float(absorption), int(order)
+
+
 def sabine_rir(
     size_m: tuple[float, float, float],
     rt60_s: float,
@@ -39,14 +50,13 @@ def sabine_rir(
     mic_m: NDArray[np.float64],
     fs_hz: int,
 ) -> NDArray[np.float64] | None:
-    """Return the response of a room that ``inverse_sabine`` gave an RT60, or None where it refuses."""
+    """Return the response of a room with :func:`sabine_walls`, or None where there are none."""
     import pyroomacoustics as pra
 
-    try:
-        absorption, order = pra.inverse_sabine(rt60_s, size_m)
-    except ValueError:
+    walls = sabine_walls(size_m, rt60_s)
+    if walls is None:
         return None
-    return _rirs(size_m, pra.Material(absorption), source_m, mic_m[None], fs_hz, order)[0]
+    return _rirs(size_m, pra.Material(walls[0]), source_m, mic_m[None], fs_hz, walls[1])[0]
 
 
 def _rirs(

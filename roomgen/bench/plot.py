@@ -68,17 +68,22 @@ def _draw_errors(axes: Any, accuracy: dict[str, list[float]]) -> None:
 def _draw_rt60(axes: Any, rt60: dict[str, Any]) -> None:
     asked = np.array(rt60["asked_s"])
     shown = (
-        ("inverse_sabine", "pyroomacoustics, inverse_sabine", _PEER),
-        ("roomgen, room mean", "roomgen, mean over the room", _OURS),
+        ("inverse_sabine, mean over the room", "inverse_sabine", _PEER),
+        ("roomgen, mean over the room", "roomgen", _OURS),
     )
     highest = 1.05 * asked.max()
     for name, label, color in shown:
         method = rt60["methods"][name]
         obtained = np.array(method["obtained_s"], dtype=np.float64)
         highest = max(highest, 1.05 * np.nanmax(obtained, initial=0.0))
-        median = f"{label} (median error {100 * method['median_error']:.0f} %)"
+        median = label if method["median_error"] is None else f"{label} (median error {100 * method['median_error']:.0f} %)"
         axes.scatter(asked, obtained, s=14, color=color, alpha=0.55, linewidths=0, label=median)
     axes.plot([0, highest], [0, highest], color="0.4", linewidth=0.8, zorder=0)
-    axes.set(xlim=(0, 1.05 * asked.max()), ylim=(0, 1.2 * highest), xlabel="RT60 asked in s", ylabel="T30 of the response in s")
+    axes.set(
+        xlim=(0, 1.05 * asked.max()),
+        ylim=(0, 1.2 * highest),
+        xlabel="RT60 asked in s",
+        ylabel="T30 obtained in s, mean over the room",
+    )
     axes.set_title("RT60 asked and obtained")
     axes.legend(frameon=False, loc="upper left", fontsize="small")

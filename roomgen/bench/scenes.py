@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roomgen.acoustics.bands import octave_centers
-from roomgen.acoustics.engine import Engine, ImageOptions, Scene, make_scene
 from roomgen.acoustics.labels import Labels, measure
 from roomgen.acoustics.materials import database
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.rt60 import solve_absorption_scale
+from roomgen.acoustics.scene import Engine, ImageOptions, Scene, make_scene
 
 FS_HZ = 16000
 SPEED_M_S = 343.0

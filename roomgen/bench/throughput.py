@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from roomgen.acoustics.engine import ImageOptions
 from roomgen.acoustics.image_source import image_source
 from roomgen.acoustics.reference import reference
+from roomgen.acoustics.scene import ImageOptions
 from roomgen.bench.effort import Effort
 from roomgen.bench.machine import gpu_name
 from roomgen.bench.scenes import labelled, typical_room

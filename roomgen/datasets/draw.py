@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from roomgen.acoustics.air import Air, speed_of_sound_m_s
 from roomgen.acoustics.decay import decay_time_s, predict_rt60_s
-from roomgen.acoustics.engine import ImageOptions
 from roomgen.acoustics.materials import material_names
 from roomgen.acoustics.rooms import WALLS, Shoebox
+from roomgen.acoustics.scene import ImageOptions
 from roomgen.datasets.placement import draw_pair, free_box
 from roomgen.datasets.streams import Stream, generator
 from roomgen.errors import RoomgenError
@@ -152,9 +152,9 @@ def _check_limits(settings: DatasetSettings, room: Shoebox) -> None:
 
 def _with_rt60(settings: DatasetSettings, index: int, room: Shoebox, rt60_s: float) -> Shoebox:
     """Return the room with its absorption scaled so that its responses have this RT60, in the mean over its first positions."""
-    from roomgen.acoustics.engine import make_scene
     from roomgen.acoustics.image_source import image_source
     from roomgen.acoustics.rt60 import solve_absorption_scale
+    from roomgen.acoustics.scene import make_scene
 
     air, fs_hz = air_of(settings), settings.signal.fs_hz
     pairs = [

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from roomgen.acoustics.engine import Scene, get_engine, make_scene
+from roomgen.acoustics.engine import get_engine
 from roomgen.acoustics.image_source import direct_to_reverberant_db
 from roomgen.acoustics.labels import measure
 from roomgen.acoustics.rooms import Shoebox
+from roomgen.acoustics.scene import Scene, make_scene
 from roomgen.datasets.columns import ROOMS
 from roomgen.datasets.draw import air_of, exact_options
 from roomgen.datasets.streams import Stream, integer_seed
@@ -114,7 +115,7 @@ def _simulate(settings: DatasetSettings, scenes: Sequence[Scene]) -> Iterator[ND
     if settings.engine.device == "cuda":
         from roomgen.acoustics.image_source_gpu import simulate_batch
 
-        for response in simulate_batch(scenes, device="cuda"):
+        for response in simulate_batch(scenes, device="cuda", drr=False):
             yield response.rir[0]
     else:
         engine = get_engine(settings.engine.name)

@@ -1,1 +1,1 @@
-"""Pictures of what is in a dataset."""
+"""What a dataset holds, for people: lines of text and pictures."""

@@ -32,6 +32,7 @@ def energy_decay_db(rir: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def _draw(item: Item, path: Path) -> None:
+    from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -50,12 +51,11 @@ def _draw(item: Item, path: Path) -> None:
         f"{item.key}   {row['room_type']} {row['length_m']:.2f} × {row['width_m']:.2f} × {row['height_m']:.2f} m, "
         f"source at {row['distance_m']:.2f} m"
     )
-    # One hue from dark (low) to light (high): octaves have an order.
+    shades = colormaps["viridis"](np.linspace(0.0, 0.92, len(centers)))  # octaves have an order: dark is low
     for index, (center, curve) in enumerate(zip(centers, energy_decay_db(bands), strict=True)):
-        shade = 0.15 + 0.7 * index / max(len(centers) - 1, 1)
         rt60 = row["rt60_bands_s"][index]
         label = f"{center:g} Hz: {rt60:.2f} s" if np.isfinite(rt60) else f"{center:g} Hz: not measurable"
-        bottom.plot(time_ms, curve, linewidth=1, color=(0.1 + 0.6 * shade, 0.25 + 0.5 * shade, 0.6 + 0.25 * shade), label=label)
+        bottom.plot(time_ms, curve, linewidth=1, color=shades[index], label=label)
     bottom.plot(time_ms, energy_decay_db(rir), linewidth=2, color="black", label=f"broadband: {row['rt60_s']:.2f} s")
     for level in (-5, -35):
         bottom.axhline(level, color="0.8", linewidth=0.8, zorder=0)

@@ -17,13 +17,13 @@ from roomgen.acoustics.decay import (
     predict_rt60_bands_s,
     predict_rt60_s,
 )
-from roomgen.acoustics.engine import ImageOptions, make_scene
 from roomgen.acoustics.image_source import image_source
 from roomgen.acoustics.labels import measure
 from roomgen.acoustics.materials import material_names
 from roomgen.acoustics.rooms import Shoebox
+from roomgen.acoustics.scene import ImageOptions, make_scene
+from roomgen.bench.brute_force import images
 from roomgen.errors import RoomgenError
-from tests.acoustics.brute_force import images
 
 FS = 1000.0  # three octave bands: lists of images stay short
 

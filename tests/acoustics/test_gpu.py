@@ -10,10 +10,10 @@ import pytest
 
 from roomgen.acoustics.air import Air
 from roomgen.acoustics.directivity import Directivity
-from roomgen.acoustics.engine import ImageOptions, Scene, make_scene
 from roomgen.acoustics.image_source import image_source
 from roomgen.acoustics.image_source_gpu import simulate_batch
 from roomgen.acoustics.rooms import Shoebox
+from roomgen.acoustics.scene import ImageOptions, Scene, make_scene
 from roomgen.errors import RoomgenError
 
 torch = pytest.importorskip("torch")

@@ -13,14 +13,15 @@ import pytest
 from roomgen.acoustics.air import Air
 from roomgen.acoustics.decay import energy_density
 from roomgen.acoustics.directivity import Directivity
-from roomgen.acoustics.engine import ImageOptions, make_scene, simulate
+from roomgen.acoustics.engine import simulate
 from roomgen.acoustics.highpass import highpass
 from roomgen.acoustics.image_source import add_pair, image_source
 from roomgen.acoustics.image_tables import image_axes, scene_synthesis
 from roomgen.acoustics.materials import material_names
 from roomgen.acoustics.rooms import Shoebox
+from roomgen.acoustics.scene import ImageOptions, make_scene
+from roomgen.bench import brute_force
 from roomgen.errors import RoomgenError
-from tests.acoustics import brute_force
 
 MIXED = ["carpet_cotton", 0.2, "hard_surface", 0.1, "ceiling_plasterboard", 0.5]
 

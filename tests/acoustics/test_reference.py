@@ -7,12 +7,13 @@ import pyroomacoustics as pra
 import pytest
 
 from roomgen.acoustics.directivity import Directivity
-from roomgen.acoustics.engine import ImageOptions, make_scene, simulate
+from roomgen.acoustics.engine import simulate
 from roomgen.acoustics.image_source import image_source
 from roomgen.acoustics.reference import image_count, order_within, reference
 from roomgen.acoustics.rooms import Shoebox
+from roomgen.acoustics.scene import ImageOptions, make_scene
+from roomgen.bench import brute_force
 from roomgen.errors import RoomgenError
-from tests.acoustics import brute_force
 from tests.acoustics.test_image_source import error_db, random_scene
 
 CASES = {

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from roomgen.acoustics.air import Air
 from roomgen.acoustics.decay import predict_rt60_s
-from roomgen.acoustics.engine import ImageOptions, make_scene
 from roomgen.acoustics.image_source import image_source
 from roomgen.acoustics.labels import measure
 from roomgen.acoustics.materials import material_names
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.rt60 import reachable_rt60_s, solve_absorption_scale
+from roomgen.acoustics.scene import ImageOptions, make_scene
 from roomgen.errors import RoomgenError
 
 FS = 8000

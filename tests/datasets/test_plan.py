@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from roomgen.datasets.placement import direction_deg, draw_pair
 from roomgen.datasets.draw import revrir_duration_s
+from roomgen.datasets.placement import direction_deg, draw_pair
 from roomgen.datasets.rooms import RoomsPlan, apportion
 from roomgen.datasets.streams import Stream, generator
 from roomgen.errors import RoomgenError

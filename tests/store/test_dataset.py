@@ -57,7 +57,7 @@ def test_table_has_every_column_and_can_be_cut(made_once):
     part = ds.table(["key", "rt60_s"], split="val")
     assert part.columns.tolist() == ["key", "rt60_s"]
     assert len(part) == (table["split"] == "val").sum()
-    with pytest.raises(RoomgenError, match="no column 'rt60'. Did you mean 'rt60_s'"):
+    with pytest.raises(RoomgenError, match=r"no column 'rt60'. Did you mean 'rt60_s'"):
         ds.table(["rt60"])
 
 
@@ -71,7 +71,10 @@ def test_pandas_reads_the_manifest_as_the_readme_says(made_once):
 def test_duckdb_reads_the_manifest(made_once):
     import duckdb
 
-    query = f"select split, count(*), avg(c50_db), min(rt60_bands_s[1]) from '{made_once}/manifest.parquet' group by split order by split"
+    query = f"""
+        select split, count(*), avg(c50_db), min(rt60_bands_s[1]) from '{made_once}/manifest.parquet'
+        group by split order by split
+    """
     rows = duckdb.sql(query).fetchall()
     assert [(split, count) for split, count, *_ in rows] == [("test", 3), ("train", 9), ("val", 6)]
 
