@@ -66,6 +66,8 @@ def generate(
     schema = arrow_schema(settings.hash())
     with _folder_of(root, settings, overwrite=overwrite):
         missing = [shard for shard in plan.shards if not _is_done(root, shard, settings)]
+        if missing and settings.engine.device == "cpu":
+            _compile()
         begun = time.perf_counter()
         made = sum(shard.count for shard in missing)
         with _progress(len(plan), len(plan) - made, show=progress) as bar:
@@ -80,6 +82,13 @@ def generate(
                                 bar.update()
         seconds = time.perf_counter() - begun
         return {**_finish(root, plan, schema), "made": made, "seconds": round(seconds, 3), "out": str(root)}
+
+
+def _compile() -> None:
+    """Compile the image loop where that has never been done: once, here, and not in every worker at the same time."""
+    from roomgen.acoustics.image_kernels import warm_up  # numba takes a while to import
+
+    warm_up()
 
 
 def make_chunk(chunk: Chunk) -> list[Sample]:

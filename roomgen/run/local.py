@@ -33,28 +33,23 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def ordered_map(
-    function: Callable[[Task], Result], tasks: Iterable[Task], *, workers: int, warm_up: Callable[[], None] | None = None
-) -> Generator[Result, None, None]:
+def ordered_map(function: Callable[[Task], Result], tasks: Iterable[Task], *, workers: int) -> Generator[Result, None, None]:
     """Yield ``function(task)`` for every task, in order, computed by worker processes.
 
     Args:
         function: a function at the top of a module; its tasks and results travel between processes.
         workers: number of processes; 0 computes here, in this process.
-        warm_up: called once in every worker before its first task.
 
     Raises:
         RoomgenError: a worker was killed (most often: memory ran out); and whatever the function raises.
     """
     if workers == 0:
-        if warm_up is not None:
-            warm_up()
         yield from map(function, tasks)
         return
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks, but not the threads
     with _one_thread_each():
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(warm_up,))
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     waiting: deque[Future[Result]] = deque()
     try:
         with _one_thread_each():  # processes are started when work arrives
@@ -92,11 +87,9 @@ def _one_thread_each() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _start_worker(warm_up: Callable[[], None] | None) -> None:
+def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if warm_up is not None:
-        warm_up()
 
 
 def _end_with_parent() -> None:
