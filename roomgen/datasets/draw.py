@@ -20,7 +20,7 @@ from roomgen.errors import RoomgenError
 from roomgen.settings import DatasetSettings, FamilySettings
 
 _REDRAWS = 1000
-_POSITIONS_TRIED = 6  # the RT60 of a room is the mean over its positions; ISO 3382-2 wants at least six
+_POSITIONS_TRIED = 10  # the RT60 of a room is the mean over its positions; ISO 3382-2 wants at least six
 _LONGEST_TRIAL = 1.5  # × the RT60 asked for: enough for a T30, whatever the room at hand would have
 
 
