@@ -168,7 +168,6 @@ def test_direction_is_of_the_source_seen_from_the_microphone():
     mic = np.float32([2, 2, 1])
     for offset, expected in (((1, 0, 0), (0, 0)), ((0, 1, 0), (90, 0)), ((-1, 0, 0), (180, 0)), ((0, -1, 0), (-90, 0))):
         assert direction_deg(mic + np.float32(offset), mic) == expected
-    assert direction_deg(np.float32([1, 1.9999999, 1]), np.float32([2, 2, 1]))[0] == pytest.approx(180, abs=1e-4)
     assert direction_deg(np.float32([3, 2, 2]), mic)[1] == pytest.approx(45)
 
 
