@@ -168,9 +168,16 @@ def _folder_of(root: Path, settings: DatasetSettings, *, overwrite: bool) -> Ite
             _check_same_settings(root, settings)
         else:
             _write_info(root, _info(settings, complete=False))
-        for leftover in root.glob(f"**/{TEMPORARY_PREFIX}*"):
-            leftover.unlink()
-        yield
+        _remove_leftovers(root)
+        try:
+            yield
+        finally:
+            _remove_leftovers(root)  # an interrupt can fall between the making of a file and the watch over it
+
+
+def _remove_leftovers(root: Path) -> None:
+    for leftover in root.glob(f"**/{TEMPORARY_PREFIX}*"):
+        leftover.unlink(missing_ok=True)
 
 
 def _check_same_settings(root: Path, settings: DatasetSettings) -> None:
