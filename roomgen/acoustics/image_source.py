@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from roomgen.acoustics.bands import fft_band_weights
 from roomgen.acoustics.decay import energy_density
+from roomgen.acoustics.direct_sound import direct_to_reverberant_db
 from roomgen.acoustics.directivity import OMNI, Directivity
 from roomgen.acoustics.highpass import highpass
 from roomgen.acoustics.image_tables import Axis, image_axes, reach_m, scene_synthesis
-from roomgen.acoustics.rooms import Shoebox
-from roomgen.acoustics.scene import ImageOptions, Response, Scene
+from roomgen.acoustics.scene import Response, Scene
 from roomgen.acoustics.spreading import EDGE_HALF_WIDTH, OVERSAMPLING, START_ROW, TAPS, Synthesis, kernel_table
 
 Grid = NDArray[np.float32]
@@ -66,34 +66,6 @@ def image_source(scene: Scene, *, parts: bool = True) -> Response:
             apart = filters.band_spectra(spectrum) if len(filters.filters) > 1 else (total * weights).astype(np.complex64)
             band_rirs[s, m] = _respond(scene, filters, apart)
     return Response(rir, band_rirs, direct_to_reverberant_db(scene, rir) if parts else None)
-
-
-def direct_to_reverberant_db(scene: Scene, rir: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the ratio of the energies of the direct sound alone and of the response without it: (source, mic) in dB.
-
-    It is infinite where one of them is nothing but rounding, and NaN where neither has arrived.
-
-    Args:
-        rir: (source, mic, time) responses of the scene.
-    """
-    # Dead walls leave one image.
-    dead = replace(scene, room=Shoebox(scene.room.size_m, absorption=1.0), options=ImageOptions())
-    axes, filters = image_axes(dead), scene_synthesis(dead)
-    grid = _empty_grid(filters, axes)
-    direct = np.empty_like(rir)
-    for s, m in np.ndindex(rir.shape[:2]):
-        grid[:] = 0.0
-        add_pair(grid, dead, axes, s, m)
-        direct[s, m] = _respond(scene, filters, filters.sum_spectrum(filters.spectrum(grid)))
-    return energy_ratio_db(direct, rir)
-
-
-def energy_ratio_db(direct: NDArray[np.float32], rir: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the energy of (…, time) direct sounds over that of the rest of their responses: (…) in dB."""
-    energies = np.array([np.sum(np.square(part, dtype=np.float64), axis=-1) for part in (direct, rir - direct)])
-    energies[energies < 1e-9 * energies.max(axis=0)] = 0.0  # nothing but rounding
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(10.0 * np.log10(energies[0] / energies[1]))
 
 
 def _empty_grid(filters: Synthesis, axes: tuple[Axis, Axis, Axis]) -> Grid:

@@ -21,8 +21,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from roomgen.acoustics.direct_sound import direct_to_reverberant_db
 from roomgen.acoustics.highpass import highpass
-from roomgen.acoustics.image_source import energy_ratio_db
 from roomgen.acoustics.scene import Response, Scene
 from roomgen.acoustics.spreading import OVERSAMPLING, START_ROW
 from roomgen.errors import RoomgenError
@@ -79,9 +79,9 @@ def simulate_batch(
         responses.update(_simulate(batch, target, in_flight, fused=kernel == "triton"))
     results = [responses[index] for index in range(len(scenes))]
     if drr:
-        alone = [replace(scene, options=replace(scene.options, max_order=0)) for scene in scenes]
-        direct = simulate_batch(alone, device=device, max_images_in_flight=max_images_in_flight, drr=False, kernel=kernel)
-        results = [replace(all_, drr_db=energy_ratio_db(one.rir, all_.rir)) for one, all_ in zip(direct, results, strict=True)]
+        results = [
+            replace(one, drr_db=direct_to_reverberant_db(scene, one.rir)) for scene, one in zip(scenes, results, strict=True)
+        ]
     return results
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from roomgen.acoustics.image_source import add_pair, direct_to_reverberant_db
+from roomgen.acoustics.direct_sound import direct_to_reverberant_db
+from roomgen.acoustics.image_source import add_pair
 from roomgen.acoustics.image_tables import image_axes, scene_synthesis
 from roomgen.acoustics.labels import measure
 from roomgen.acoustics.spreading import OVERSAMPLING, TAPS

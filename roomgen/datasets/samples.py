@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from roomgen.acoustics.direct_sound import direct_to_reverberant_db
 from roomgen.acoustics.engine import get_engine
-from roomgen.acoustics.image_source import direct_to_reverberant_db
 from roomgen.acoustics.labels import measure
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.scene import Scene, make_scene
