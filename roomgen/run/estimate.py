@@ -23,8 +23,9 @@ _LONGEST_S = 5.0
 def estimate(settings: DatasetSettings, *, workers: int) -> dict[str, Any]:
     """Return shards, samples, and the expected hours of audio, bytes and seconds of a dataset; writes nothing.
 
-    Lengths are the mean over up to 200 rooms spread over the plan. Time and bytes come from simulating up to 24 of them (fewer
-    where that takes longer than five seconds), started anew so that compilation is not counted.
+    Lengths are the mean over up to 200 rooms spread over the plan, time and bytes those of up to 24 of them, simulated warm, so
+    that compilation is not counted; fewer, where either takes more than five seconds. The time of a room's own plan, which an
+    RT60 asked for makes long, is shared by its samples.
 
     Args:
         settings: of the dataset.
@@ -33,10 +34,16 @@ def estimate(settings: DatasetSettings, *, workers: int) -> dict[str, Any]:
     plan = RoomsPlan(settings)
     rooms = np.unique(np.linspace(0, settings.rooms.count - 1, _PLANNED_ROOMS).astype(int))
     split = next(iter(settings.splits.shares))
-    rows = [plan.row(split, int(room), 0) for room in rooms]
+    rows, planning_s = [], 0.0
+    for room in np.random.default_rng(0).permutation(rooms):
+        begun = time.perf_counter()
+        rows.append(plan.row(split, int(room), 0))
+        planning_s += time.perf_counter() - begun
+        if planning_s > _LONGEST_S:
+            break
     seconds_each = float(np.mean([row["n_samples"] for row in rows])) / settings.signal.fs_hz
-    # Every n-th of the planned rooms, the first one twice: its first time pays for compiling and loading.
-    chosen = rows[:: max(1, len(rows) // _SIMULATED)]
+    # The first one is simulated twice: its first time pays for compiling and loading.
+    chosen = rows[:_SIMULATED]
     overhead = _bytes_of(settings, chosen[0]) - 4 * chosen[0]["n_samples"]
     begun = time.perf_counter()
     done: list[int] = []
@@ -45,7 +52,7 @@ def estimate(settings: DatasetSettings, *, workers: int) -> dict[str, Any]:
         done.append(row["n_samples"])
         if time.perf_counter() - begun > _LONGEST_S:
             break
-    time_each = (time.perf_counter() - begun) / len(done)
+    time_each = (time.perf_counter() - begun) / len(done) + planning_s / len(rows) / settings.place.rirs_per_room
     total = len(plan)
     return {
         "rooms": settings.rooms.count,
