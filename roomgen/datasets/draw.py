@@ -184,7 +184,9 @@ def _duration_s(settings: DatasetSettings, room: Shoebox) -> float:
     rule = settings.signal.duration
     if rule == "auto":
         return decay_time_s(room, fs_hz=settings.signal.fs_hz, air=air_of(settings))
-    return revrir_duration_s(room) if rule == "revrir" else float(rule)
+    if rule == "revrir":
+        return int(revrir_duration_s(room) * settings.signal.fs_hz) / settings.signal.fs_hz  # cut as the published code does
+    return float(rule)
 
 
 def _draw_size(
