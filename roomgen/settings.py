@@ -178,6 +178,8 @@ class EngineSettings(_Model):
     def _possible(self) -> EngineSettings:
         if self.name == "reference" and (self.device != "cpu" or self.randomize_m or self.tail_after_s is not None):
             raise ValueError('engine "reference" runs on the CPU and knows neither randomize_m nor tail_after_s')
+        if self.device == "cuda" and self.tail_after_s is not None:
+            raise ValueError('tail_after_s exists on the CPU only: leave it out, or use device "cpu"')
         return self
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,8 +13,7 @@ from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.scene import Engine, ImageOptions, make_scene
 from roomgen.errors import RoomgenError, suggest
 
-EngineName = Literal["image", "reference"]
-ENGINES: tuple[str, ...] = get_args(EngineName)
+ENGINES = ("image", "reference")
 
 
 def simulate(
