@@ -12,7 +12,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -26,6 +26,9 @@ Size = tuple[Positive, Positive, Positive]
 
 
 MAX_DURATION_S = 120.0
+
+
+Settings = TypeVar("Settings", bound=BaseModel)
 
 
 class _Model(BaseModel):
@@ -51,9 +54,13 @@ class FamilySettings(_Model):
 
 
 class RoomsSettings(_Model):
-    """Which rooms: how many, and whether sizes are drawn uniformly or taken from each family's grid."""
+    """Which rooms: how many, and whether sizes are drawn uniformly or taken from each family's grid.
+
+    ``plan`` names a file of rooms by its sha256, in place of drawing them (the command line's ``--plan``).
+    """
 
     count: Annotated[int, Field(ge=1, le=10_000_000)] = 110
+    plan: str | None = None
     sizes: Literal["uniform", "grid"] = "uniform"
     families: Annotated[tuple[FamilySettings, ...], Field(min_length=1)]
 
@@ -93,24 +100,57 @@ class WallsSettings(_Model):
 
 
 class PlaceSettings(_Model):
-    """Where sources and microphones may stand."""
+    """Where sources and microphones may stand; heights are ranges above the floor, None: anywhere."""
 
     rirs_per_room: Annotated[int, Field(ge=1, le=1_000_000)] = 10
     wall_distance_m: Annotated[float, Field(ge=0, le=100)] = 0.5
     min_distance_m: Annotated[float, Field(ge=0.01, le=1000)] = 0.5
     max_distance_m: Annotated[float, Field(gt=0, le=1000)] | None = None
+    source_height_m: tuple[Positive, Positive] | None = None
+    mic_height_m: tuple[Positive, Positive] | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> PlaceSettings:
+        for name in ("source_height_m", "mic_height_m"):
+            limits = getattr(self, name)
+            if limits is not None and limits[0] > limits[1]:
+                raise ValueError(f"{name} {list(limits)} must rise: lowest first")
         if self.max_distance_m is not None and self.max_distance_m <= self.min_distance_m:
             raise ValueError("max_distance_m must be larger than min_distance_m")
         return self
 
 
+class ArraySettings(_Model):
+    """The microphones: a geometry's name, or ``positions_m`` and ``patterns`` of one's own (read from a CSV file).
+
+    ``yaw_deg`` is "random" (uniform in (−180, 180]) or a number: how far the array is turned counter-clockwise.
+    """
+
+    geometry: str = "mono"
+    positions_m: tuple[tuple[float, float, float], ...] = ()
+    patterns: tuple[tuple[float, float, float], ...] = ()
+    yaw_deg: float | Literal["random"] = 0.0
+
+    @model_validator(mode="after")
+    def _known(self) -> ArraySettings:
+        if not self.positions_m and self.geometry != "mono":
+            from roomgen.acoustics.arrays import named_array
+
+            named_array(self.geometry)
+        if len(self.patterns) != len(self.positions_m):
+            raise ValueError(f"{len(self.patterns)} patterns for {len(self.positions_m)} positions")
+        return self
+
+
 class SplitsSettings(_Model):
-    """How samples are divided: whole rooms (``by = "room"``), or positions of every room (``by = "position"``)."""
+    """How samples are divided: whole rooms (``by = "room"``), or positions of every room (``by = "position"``).
+
+    ``seen`` makes a further split ``test_seen`` of rooms: this share of the positions of the first split's rooms, which are then
+    not in the first split.
+    """
 
     by: Literal["room", "position"] = "room"
+    seen: Annotated[float, Field(ge=0, lt=1)] = 0.0
     shares: dict[str, Annotated[float, Field(ge=0, le=1)]] = {"train": 0.8, "val": 0.1, "test": 0.1}
 
     @field_validator("shares")
@@ -183,23 +223,37 @@ class EngineSettings(_Model):
         return self
 
 
-class DatasetSettings(_Model):
-    """All that decides the bytes of a dataset of rooms."""
+class CommonSettings(_Model):
+    """What the settings of every family of datasets have; ``note`` is a sentence for the dataset's card."""
 
-    preset: str = "mixed"
+    family: str
+    preset: str = ""
+    note: str = ""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     shard_size: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
-    rooms: RoomsSettings
-    walls: WallsSettings = WallsSettings()
-    place: PlaceSettings = PlaceSettings()
-    splits: SplitsSettings = SplitsSettings()
-    signal: SignalSettings = SignalSettings()
-    engine: EngineSettings = EngineSettings()
 
     def hash(self) -> str:
         """Return 16 hex digits that name these settings and the version of the code that reads them."""
         text = json.dumps({"version": roomgen.__version__, **self.model_dump(mode="json")}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class DatasetSettings(CommonSettings):
+    """All that decides the bytes of a dataset of rooms.
+
+    ``panorama``: (height, width) in pixels of the view of the room that each sample shall have, or None.
+    """
+
+    family: Literal["rooms"] = "rooms"
+    preset: str = "mixed"
+    rooms: RoomsSettings
+    walls: WallsSettings = WallsSettings()
+    place: PlaceSettings = PlaceSettings()
+    array: ArraySettings = ArraySettings()
+    splits: SplitsSettings = SplitsSettings()
+    signal: SignalSettings = SignalSettings()
+    engine: EngineSettings = EngineSettings()
+    panorama: tuple[Annotated[int, Field(ge=16, le=4096)], Annotated[int, Field(ge=16, le=8192)]] | None = None
 
 
 def preset_names() -> tuple[str, ...]:
@@ -225,15 +279,22 @@ def load_settings(
         raise RoomgenError(f"unknown preset {preset!r}.{suggest(preset, preset_names())} Presets: {', '.join(preset_names())}.")
     text = (resources.files("roomgen") / "presets" / f"{preset}.toml").read_text(encoding="utf-8")
     tree: dict[str, Any] = {"preset": preset, **tomllib.loads(text)}
+    return resolve(tree, overrides, model=DatasetSettings, flags=flags)
+
+
+def resolve(
+    tree: dict[str, Any], overrides: Mapping[str, Any] | None, *, model: type[Settings], flags: Mapping[str, str] | None = None
+) -> Settings:
+    """Return the settings of a tree of plain values with overrides (dotted key to value) laid over it; errors as above."""
     for key, value in (overrides or {}).items():
-        _put(tree, key, value)
-    return check_settings(tree, flags=flags)
+        _put(tree, key, value, model)
+    return check_settings(tree, model=model, flags=flags)
 
 
-def check_settings(tree: Mapping[str, Any], *, flags: Mapping[str, str] | None = None) -> DatasetSettings:
+def check_settings(tree: Mapping[str, Any], *, model: type[Settings], flags: Mapping[str, str] | None = None) -> Settings:
     """Return the settings that a tree of plain values describes, or raise one RoomgenError that names what is wrong."""
     try:
-        return DatasetSettings.model_validate(tree)
+        return model.model_validate(tree)
     except ValidationError as error:
         raise RoomgenError(_explain(error, flags or {})) from None
 
@@ -261,13 +322,13 @@ def differing_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str =
     return lines
 
 
-def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
+def _put(tree: dict[str, Any], dotted: str, value: Any, root: type[BaseModel]) -> None:
     *parents, leaf = dotted.split(".")
-    model: Any = DatasetSettings
+    model: Any = root
     for part in [*parents, leaf]:
         fields = getattr(model, "model_fields", None)
         if fields is not None and part not in fields:
-            known = _leaves(DatasetSettings)
+            known = _leaves(root)
             raise RoomgenError(f"unknown setting {dotted!r}.{suggest(dotted, known)} `roomgen config` prints all of them.")
         model = fields[part].annotation if fields is not None else None
     for part in parents:

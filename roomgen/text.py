@@ -32,6 +32,13 @@ def spread(values: Mapping[str, Any], unit: str) -> str:
     return text + (f", {values['unmeasured']:.0f} not measurable" if values.get("unmeasured") else "")
 
 
+def interval(values: Mapping[str, Any], unit: str) -> str:
+    """Return range and median as in running text: ``0.09 to 2.8 s (median 0.41)``."""
+    if values["median"] is None:
+        return "not measurable"
+    return f"{values['min']:.3g} to {values['max']:.3g} {unit} (median {values['median']:.3g})"
+
+
 def pairs(rows: Mapping[str, Any]) -> str:
     """Return names and values as two aligned columns."""
     width = max(map(len, rows), default=0)

@@ -37,7 +37,7 @@ def run(effort: Effort) -> dict[str, Any]:
     one, two = rows
     return {
         "rooms": effort.dataset_rooms,
-        "rirs": summary["rirs"],
+        "samples": summary["samples"],
         "audio_s": summary["audio_s"],
         "runs": rows,
         "ratio": two["rirs_per_s"] / one["rirs_per_s"],
@@ -59,7 +59,7 @@ def text(result: dict[str, Any]) -> str:
         for row in result["runs"]
     ]
     head = ["workers", "seconds", "RIRs/s", "without start RIRs/s", "memory of parent MB"]
-    title = f"roomgen rooms --n {result['rooms']}: {result['rirs']} RIRs, {result['audio_s']:.0f} s of audio"
+    title = f"roomgen rooms --n {result['rooms']}: {result['samples']} RIRs, {result['audio_s']:.0f} s of audio"
     return (
         f"{title}\n{table(head, rows)}\ntwo workers over one: {result['ratio']:.2f} times "
         f"({result['working_ratio']:.2f} without start); roomgen --help: {result['help_s']:.2f} s"

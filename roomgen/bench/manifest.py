@@ -13,8 +13,9 @@ import pyarrow as pa
 from roomgen.bench.effort import Effort
 from roomgen.bench.timing import best_s
 from roomgen.bench.writer import ready_samples
+from roomgen.datasets.columns import ROOMS
+from roomgen.files import DATA_FOLDER, MANIFEST_FILE
 from roomgen.store.dataset import Dataset
-from roomgen.store.files import DATA_FOLDER, MANIFEST_FILE
 from roomgen.store.manifest import write_manifest
 from roomgen.store.schema import arrow_schema, parquet_writer, table_of
 from roomgen.text import table
@@ -25,7 +26,7 @@ _SHARD_ROWS = 10_000
 
 def run(effort: Effort) -> dict[str, Any]:
     """Return seconds to write a manifest of so many rows, and to read it in two ways."""
-    schema, rows = arrow_schema("0" * 16), effort.manifest_rows
+    schema, rows = arrow_schema("0" * 16, ROOMS), effort.manifest_rows
     few = table_of([{**s.row, "shard": "train-000000.tar", "offset": 512, "nbytes": 1} for s in ready_samples(20)], schema)
     with TemporaryDirectory() as folder:
         root = Path(folder)

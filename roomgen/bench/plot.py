@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from roomgen.store.files import writing
+from roomgen.files import writing
 
 _OURS, _PEER, _BOTH = "#1f6fb4", "#e07b28", "#6b7280"
 

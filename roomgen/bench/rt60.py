@@ -19,8 +19,8 @@ from roomgen.acoustics.rt60 import solve_absorption_scale
 from roomgen.acoustics.scene import ImageOptions
 from roomgen.bench.effort import Effort
 from roomgen.bench.peer import sabine_rir, sabine_walls
+from roomgen.datasets.responses import simulate_row
 from roomgen.datasets.rooms import RoomsPlan
-from roomgen.datasets.samples import simulate_row
 from roomgen.errors import RoomgenError
 from roomgen.settings import load_settings
 from roomgen.text import table

@@ -14,10 +14,12 @@ from typing import Any
 
 from roomgen.bench.effort import Effort
 from roomgen.bench.timing import best_s
+from roomgen.datasets.columns import ROOMS
+from roomgen.datasets.responses import AUDIO_MEMBER, make
 from roomgen.datasets.rooms import RoomsPlan
-from roomgen.datasets.samples import Sample, make
+from roomgen.datasets.samples import Sample
+from roomgen.files import DATA_FOLDER
 from roomgen.settings import load_settings
-from roomgen.store.files import DATA_FOLDER
 from roomgen.store.schema import arrow_schema
 from roomgen.store.shard import ShardWriter
 from roomgen.text import table
@@ -68,7 +70,8 @@ def ready_samples(count: int) -> list[Sample]:
 def _write(root: Path, samples: list[Sample]) -> None:
     shutil.rmtree(root, ignore_errors=True)
     (root / DATA_FOLDER).mkdir(parents=True)
-    with ShardWriter(root, "train-000000", schema=arrow_schema("0" * 16), settings_hash="0" * 16, split="train") as writer:
+    schema, place = arrow_schema("0" * 16, ROOMS), {"split": "train", "audio_member": AUDIO_MEMBER}
+    with ShardWriter(root, "train-000000", schema=schema, settings_hash="0" * 16, **place) as writer:
         for sample in samples:
             writer.add(sample)
 

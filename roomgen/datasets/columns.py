@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Kind = Literal["float", "int32", "int64", "string", "name", "xyz", "floats", "names"]
-"""``name`` is a string that repeats (stored as a dictionary); ``xyz`` three floats; ``floats`` one per octave band; ``names``
-one string per wall. Floats are 32 bit."""
+"""``name`` is a string that repeats (stored as a dictionary); ``xyz`` three floats; ``floats`` any number, such as one per octave
+band; ``names`` one string per wall. Floats are 32 bit."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ COMMON = (
     Column("shard", "name", "", "file name of the tar, inside data/", in_json=False),
     Column("offset", "int64", "byte", "where the audio member's bytes begin in the tar", in_json=False),
     Column("nbytes", "int64", "byte", "length of the audio member", in_json=False),
-    Column("seed_index", "int64", "", "room index × RIRs per room + position index: the number that the draws are seeded by"),
+    Column("seed_index", "int64", "", "number of the sample that its draws are seeded by"),
 )
 
 ROOMS = (
@@ -47,7 +47,12 @@ ROOMS = (
     Column("mic_xyz_m", "xyz", "m", "position of the microphone (of the array's centre)"),
     Column("array", "name", "", "microphone geometry"),
     Column("distance_m", "float", "m", "from source to microphone"),
-    Column("azimuth_deg", "float", "°", "of the source seen from the microphone, from +x counter-clockwise, (−180, 180]"),
+    Column(
+        "azimuth_deg",
+        "float",
+        "°",
+        "of the source seen from the microphone, counter-clockwise from +x (from the array's front), (−180, 180]",
+    ),
     Column("elevation_deg", "float", "°", "of the source seen from the microphone, above the horizontal plane"),
     Column("fs_hz", "int32", "Hz", "sampling rate"),
     Column("n_channels", "int32", "", "number of microphones"),
@@ -65,7 +70,98 @@ ROOMS = (
     Column("ts_s", "float", "s", "centre time of the energy, after the direct sound's arrival"),
     Column("rt60_predicted_s", "float", "s", "RT60 predicted from size and walls before simulating"),
     Column("rt60_asked_s", "float", "s", "RT60 that was asked for; NaN where none was"),
-    Column("direct_delay_s", "float", "s", "arrival of the direct sound after emission"),
+    Column("direct_delay_s", "float", "s", "arrival of the direct sound after emission, at the microphone (the array's centre)"),
+)
+
+ARRAYS = (
+    *ROOMS,
+    Column(
+        "array_yaw_deg", "float", "°", "how far the array is turned counter-clockwise: its front is at this azimuth of the room"
+    ),
+    Column("array_mics_m", "floats", "m", "x, y, z of every microphone in the room, one after another"),
+)
+
+SOURCES = (
+    *COMMON,
+    Column("corpus", "name", "", "which corpus it comes from"),
+    Column("clip", "string", "", "name of the recording in the corpus"),
+    Column("file", "string", "", "file of the recording, seen from the corpus' folder (of several pieces the first)"),
+    Column("segment", "int32", "", "which piece of the recording this is, from 0"),
+    Column("start_s", "float", "s", "where the piece begins in the recording"),
+    Column("filled_s", "float", "s", "how much of its end is filled up (zeros or repetition), because the recording ended"),
+    Column("source_fs_hz", "int32", "Hz", "sampling rate of the recording before resampling"),
+    Column("fs_hz", "int32", "Hz", "sampling rate"),
+    Column("n_channels", "int32", "", "number of channels"),
+    Column("n_samples", "int32", "", "length in samples"),
+    Column("speaker", "name", "", "who speaks; empty where the corpus does not say, as in all names below"),
+    Column("sex", "name", "", "M or F"),
+    Column("text", "string", "", "what is said in the whole recording"),
+    Column("class_name", "name", "", "kind of event or scene"),
+    Column("fold", "int32", "", "fold of the corpus; −1: none"),
+    Column("subset", "name", "", "part that the corpus itself defines, such as train-clean-100"),
+    Column("device", "name", "", "device that recorded it"),
+    Column("location", "name", "", "where it was recorded"),
+    Column("group", "name", "", "what is never divided between splits: speaker, place, original recording"),
+    Column("licence", "name", "", "licence of this recording, where the corpus has one for each"),
+    Column("gain_db", "float", "dB", "gain from the recording to this sample"),
+    Column("rms_db", "float", "dB", "level: root mean square, 0 dB is full scale"),
+    Column("peak_db", "float", "dB", "largest sample, 0 dB is full scale"),
+)
+
+RENDERS = (
+    *COMMON,
+    Column("source_key", "string", "", "sample of the sources dataset that is heard"),
+    Column("rir_key", "string", "", "sample of the rooms dataset that it is heard through; empty: none"),
+    Column("device_key", "string", "", "sample of the devices dataset that recorded it; empty: none"),
+    Column("speaker", "name", "", "of the source"),
+    Column("text", "string", "", "of the source"),
+    Column("class_name", "name", "", "of the source"),
+    Column("location", "name", "", "of the source"),
+    Column("group", "name", "", "of the source: what is never divided between splits"),
+    Column("source_device", "name", "", "device that the source was recorded by"),
+    Column("room_id", "name", "", "of the response"),
+    Column("volume_m3", "float", "m³", "of the room; NaN: no room, as in all columns of the response"),
+    Column("rt60_s", "float", "s", "of the response"),
+    Column("c50_db", "float", "dB", "of the response"),
+    Column("drr_db", "float", "dB", "of the response"),
+    Column("distance_m", "float", "m", "from source to microphone"),
+    Column("azimuth_deg", "float", "°", "of the source in the array's frame, (−180, 180]"),
+    Column("elevation_deg", "float", "°", "of the source seen from the microphone"),
+    Column("device", "name", "", "recording device or microphone; empty: none"),
+    Column("fs_hz", "int32", "Hz", "sampling rate"),
+    Column("n_channels", "int32", "", "number of channels"),
+    Column("n_samples", "int32", "", "length in samples"),
+    Column("advance_s", "float", "s", "how much earlier than emitted it stands in the file: the travel of the direct sound"),
+    Column("snr_db", "float", "dB", "level of the signal over that of the added noise; infinite: none was added"),
+    Column("gain_db", "float", "dB", "gain of signal and noise together, from source × response to the file"),
+    Column("rms_db", "float", "dB", "level of the file: root mean square, 0 dB is full scale"),
+    Column("peak_db", "float", "dB", "largest sample of the file"),
+)
+
+DEVICES = (
+    *COMMON,
+    Column("microphone", "name", "", "name of the microphone or recording device"),
+    Column("kind", "name", "", "where the response comes from: microphones (parametric), recorders (simulated), measured"),
+    Column("file", "string", "", "file that it was read from, seen from the folder; empty: none"),
+    Column("directivity", "name", "", "omni, cardioid, supercardioid, bidirectional; empty where unknown, as in all names below"),
+    Column("transducer", "name", "", "condenser, moving_coil, ribbon"),
+    Column("diaphragm_size", "name", "", "small, large"),
+    Column("diaphragm_count", "name", "", "single, dual"),
+    Column("address", "name", "", "end, side"),
+    Column("angle_deg", "float", "°", "of the source from the microphone's axis; NaN: unknown, as in all numbers below"),
+    Column("distance_m", "float", "m", "from source to microphone"),
+    Column("conditioning", "floats", "", "the 12 variables that a generator of responses is given; empty where unknown"),
+    Column("drc_threshold_db", "float", "dB", "of the dynamic range compression that belongs to the device"),
+    Column("drc_ratio", "float", "", "1: no compression"),
+    Column("drc_attack_ms", "float", "ms", "time constant of rising levels"),
+    Column("drc_release_ms", "float", "ms", "time constant of falling levels"),
+    Column("drc_makeup_db", "float", "dB", "gain after compression"),
+    Column("source_fs_hz", "int32", "Hz", "sampling rate of the file before resampling"),
+    Column("fs_hz", "int32", "Hz", "sampling rate"),
+    Column("n_channels", "int32", "", "always 1"),
+    Column("n_samples", "int32", "", "length in samples"),
+    Column("energy_db", "float", "dB", "energy of the response, 0 dB: that of a unit pulse"),
+    Column("peak_s", "float", "s", "where its largest sample stands"),
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roomgen.acoustics.air import Air, speed_of_sound_m_s
+from roomgen.acoustics.arrays import MicArray, named_array
 from roomgen.acoustics.decay import decay_time_s, predict_rt60_s
 from roomgen.acoustics.materials import material_names
 from roomgen.acoustics.rooms import WALLS, Shoebox
 from roomgen.acoustics.scene import ImageOptions
-from roomgen.datasets.placement import draw_pair, free_box
+from roomgen.datasets.placement import Box, draw_pair, free_box
 from roomgen.datasets.streams import Stream, generator
 from roomgen.errors import RoomgenError
 from roomgen.settings import DatasetSettings, FamilySettings
@@ -88,14 +89,13 @@ def draw_room(settings: DatasetSettings, index: int, family: FamilySettings, ran
             f"{room_id(index)}: none of {_REDRAWS} rooms drawn fits; the last: {failure} "
             "Ask for other RT60s (--rt60, walls.rt60_limits_s), or allow other sizes or materials."
         )
-    air, fs_hz = air_of(settings), settings.signal.fs_hz
     return RoomPlan(
         index=index,
         type=family.name,
         shoebox=room,
         rt60_asked_s=asked,
-        rt60_predicted_s=predict_rt60_s(room, fs_hz=fs_hz, air=air),
-        duration_s=_duration_s(settings, room),
+        rt60_predicted_s=predicted_rt60_s(settings, room),
+        duration_s=duration_s(settings, room),
     )
 
 
@@ -107,6 +107,14 @@ def room_id(index: int) -> str:
 def air_of(settings: DatasetSettings) -> Air | None:
     """Return the air of the settings."""
     return None if settings.signal.air is None else Air(*settings.signal.air)
+
+
+def array_of(settings: DatasetSettings) -> MicArray | None:
+    """Return the microphone array of the settings, or None for a single omnidirectional microphone."""
+    array = settings.array
+    if array.positions_m:
+        return MicArray(name=array.geometry, positions_m=array.positions_m, patterns=array.patterns)
+    return None if array.geometry == "mono" else named_array(array.geometry)
 
 
 def grid_sizes(family: FamilySettings) -> list[tuple[float, float, float]]:
@@ -145,7 +153,7 @@ def _check_limits(settings: DatasetSettings, room: Shoebox) -> None:
     limits = settings.walls.rt60_limits_s
     if limits is None or settings.walls.absorption != "random":
         return
-    rt60_s = predict_rt60_s(room, fs_hz=settings.signal.fs_hz, air=air_of(settings))
+    rt60_s = predicted_rt60_s(settings, room)
     if not limits[0] <= rt60_s <= limits[1]:
         raise RoomgenError(f"{room!r} has an RT60 of {rt60_s:.3g} s, outside {limits[0]:g}…{limits[1]:g} s.")
 
@@ -158,7 +166,7 @@ def _with_rt60(settings: DatasetSettings, index: int, room: Shoebox, rt60_s: flo
 
     air, fs_hz = air_of(settings), settings.signal.fs_hz
     pairs = [
-        draw_pair(generator(settings.seed, Stream.PLACE, index, position), room.size_m, settings.place, room=room_id(index))
+        draw_positions(settings, room.size_m, index, position)
         for position in range(min(_POSITIONS_TRIED, settings.place.rirs_per_room))
     ]
 
@@ -175,12 +183,30 @@ def _with_rt60(settings: DatasetSettings, index: int, room: Shoebox, rt60_s: flo
     return room.scaled(float(np.float32(scale)))  # as exact as the manifest stores it
 
 
+def draw_positions(settings: DatasetSettings, size_m: Sequence[float], index: int, position: int) -> Box:
+    """Return source and microphone (an array's centre) of one position in a room."""
+    array = array_of(settings)
+    return draw_pair(
+        generator(settings.seed, Stream.PLACE, index, position),
+        size_m,
+        settings.place,
+        room=room_id(index),
+        array_radius_m=0.0 if array is None else array.radius_m,
+    )
+
+
 def exact_options(settings: DatasetSettings) -> ImageOptions:
     """Return the options of image sources that the settings ask for, less what is random."""
     return ImageOptions(max_order=settings.engine.max_order, highpass_hz=settings.engine.highpass_hz or None)
 
 
-def _duration_s(settings: DatasetSettings, room: Shoebox) -> float:
+def predicted_rt60_s(settings: DatasetSettings, room: Shoebox) -> float:
+    """Return the broadband T30 that is predicted of a room in the air and at the rate of the settings."""
+    return predict_rt60_s(room, fs_hz=settings.signal.fs_hz, air=air_of(settings))
+
+
+def duration_s(settings: DatasetSettings, room: Shoebox) -> float:
+    """Return the length of a room's responses by the rule of the settings."""
     rule = settings.signal.duration
     if rule == "auto":
         return decay_time_s(room, fs_hz=settings.signal.fs_hz, air=air_of(settings))

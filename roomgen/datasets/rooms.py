@@ -9,44 +9,41 @@ mixes 100 rooms of all families, and a room is planned once for ten samples. Ins
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from roomgen.acoustics.air import speed_of_sound_m_s
-from roomgen.datasets.draw import RoomPlan, air_of, draw_room, grid_sizes
-from roomgen.datasets.placement import direction_deg, distance_m, draw_pair, free_box
+from roomgen.acoustics.arrays import direction_in_frame_deg
+from roomgen.datasets.draw import RoomPlan, air_of, array_of, draw_positions, draw_room, grid_sizes
+from roomgen.datasets.family import Broken, Inputs, ShardPlan, apportion, shards_of
+from roomgen.datasets.placement import distance_m, free_boxes
+from roomgen.datasets.room_plans import read_rooms
 from roomgen.datasets.streams import Stream, generator
 from roomgen.settings import DatasetSettings, FamilySettings
 
 _POSITIONS_TOGETHER = 10
+_CHUNK = {"cpu": 10, "cuda": 512}
 _MIN_TAIL_S = 0.01  # an automatic length never ends before the direct sound has passed
-
-
-@dataclass(frozen=True)
-class ShardPlan:
-    """One shard: ``count`` samples of a split, from its ``start``-th on."""
-
-    split: str
-    index: int
-    start: int
-    count: int
-
-    @property
-    def stem(self) -> str:
-        """File name without its ending: ``train-000000``."""
-        return f"{self.split}-{self.index:06d}"
 
 
 class RoomsPlan:
     """The whole plan; see the module's text."""
 
-    def __init__(self, settings: DatasetSettings) -> None:
+    broken: tuple[Broken, ...] = ()
+    files = 0
+
+    def __init__(self, settings: DatasetSettings, inputs: Inputs | None = None) -> None:
         self.settings = settings
+        self._array = array_of(settings)
+        self._given = None
+        if settings.rooms.plan is not None:
+            self._given = read_rooms((inputs or {}).get("plan"), settings)
         rooms = settings.rooms
         counts = apportion([family.weight for family in rooms.families], rooms.count)
         # Room numbers run family by family, which for RevRIR's 110 rooms is the paper's own order.
@@ -55,7 +52,8 @@ class RoomsPlan:
         self._rooms = lru_cache(maxsize=64)(self._draw)
         for family in rooms.families:
             for size in grid_sizes(family) if rooms.sizes == "grid" else [family.min_m]:
-                free_box(size, settings.place, room=f"of family {family.name!r}")
+                radius = 0.0 if self._array is None else self._array.radius_m
+                free_boxes(size, settings.place, room=f"of family {family.name!r}", array_radius_m=radius)
 
     def __len__(self) -> int:
         return self.settings.rooms.count * self.settings.place.rirs_per_room
@@ -63,12 +61,7 @@ class RoomsPlan:
     @cached_property
     def shards(self) -> tuple[ShardPlan, ...]:
         """All shards, split by split in the order of the settings."""
-        size = self.settings.shard_size
-        return tuple(
-            ShardPlan(split, number, start, min(size, total - start))
-            for split, total in self.split_sizes.items()
-            for number, start in enumerate(range(0, total, size))
-        )
+        return shards_of(self.split_sizes, self.settings.shard_size)
 
     @cached_property
     def split_sizes(self) -> dict[str, int]:
@@ -89,17 +82,30 @@ class RoomsPlan:
         order = np.argsort(rank, kind="stable")
         by_room = splits.by == "room"
         bounds = [0, *accumulate(apportion(shares, rooms.count if by_room else per_room))]
-        return {
+        divided = {
             name: (order[start:stop], range(per_room)) if by_room else (order, range(start, stop))
             for name, start, stop in zip(names, bounds[:-1], bounds[1:], strict=True)
         }
+        if splits.seen and by_room:
+            held = min(max(round(splits.seen * per_room), 1), per_room - 1)
+            first = divided[names[0]][0]
+            divided[names[0]] = (first, range(per_room - held))
+            divided["test_seen"] = (first, range(per_room - held, per_room))
+        return divided
 
     def room(self, index: int) -> RoomPlan:
         """Return the room of that index."""
         return self._rooms(index)
 
     def _draw(self, index: int) -> RoomPlan:
+        if self._given is not None:
+            return self._given.room(index)
         return draw_room(self.settings, index, *self._family_of(index))
+
+    def chunks(self, shard: ShardPlan) -> Iterator[Sequence[tuple[int, int]]]:
+        """Yield the (room, position) pairs of a shard, some at a time."""
+        pairs, size = self.pairs(shard), _CHUNK[self.settings.engine.device]
+        yield from (pairs[start : start + size] for start in range(0, len(pairs), size))
 
     def pairs(self, shard: ShardPlan) -> list[tuple[int, int]]:
         """Return the (room, position) pairs of a shard, sorted as its samples are."""
@@ -113,14 +119,10 @@ class RoomsPlan:
     def row(self, split: str, room_index: int, position: int) -> dict[str, Any]:
         """Return the planned columns of one sample: all that is needed to simulate it, and what follows from geometry."""
         settings, room = self.settings, self.room(room_index)
-        source, mic = draw_pair(
-            generator(settings.seed, Stream.PLACE, room_index, position),
-            room.shoebox.size_m,
-            settings.place,
-            room=room.id,
-        )
+        source, mic = draw_positions(settings, room.shoebox.size_m, room_index, position)
         distance = distance_m(source, mic)
-        azimuth, elevation = direction_deg(source, mic)
+        heard = {} if self._array is None else self._placed(room_index, position, mic)
+        azimuth, elevation = direction_in_frame_deg(source, mic, yaw_deg=heard.get("array_yaw_deg", 0.0))
         delay = distance / speed_of_sound_m_s(air_of(settings))
         duration = max(room.duration_s, delay + _MIN_TAIL_S) if settings.signal.duration == "auto" else room.duration_s
         length, width, height = room.shoebox.size_m
@@ -139,18 +141,29 @@ class RoomsPlan:
             "absorption_scale": room.shoebox.scale,
             "source_xyz_m": source.tolist(),
             "mic_xyz_m": mic.tolist(),
-            "array": "mono",
+            "array": "mono" if self._array is None else self._array.name,
             "distance_m": distance,
             "azimuth_deg": azimuth,
             "elevation_deg": elevation,
             "fs_hz": settings.signal.fs_hz,
-            "n_channels": 1,
+            "n_channels": 1 if self._array is None else self._array.n_channels,
             "n_samples": max(int(np.ceil(duration * settings.signal.fs_hz - 1e-9)), 1),
             "engine": engine_label(settings),
             "rt60_predicted_s": room.rt60_predicted_s,
             "rt60_asked_s": room.rt60_asked_s,
             "direct_delay_s": delay,
+            **heard,
         }
+
+    def _placed(self, room_index: int, position: int, center: NDArray[np.float32]) -> dict[str, Any]:
+        """Return the columns of an array that stands with its centre there."""
+        assert self._array is not None  # asked of arrays only
+        yaw = self.settings.array.yaw_deg
+        if yaw == "random":
+            yaw = -generator(self.settings.seed, Stream.YAW, room_index, position).uniform(-180.0, 180.0)  # (−180, 180]
+        yaw = float(np.float32(yaw))
+        mics, _ = self._array.placed(center.tolist(), yaw_deg=yaw)
+        return {"array_yaw_deg": yaw, "array_mics_m": mics.reshape(-1).tolist()}
 
     def _family_of(self, index: int) -> tuple[FamilySettings, int, int]:
         """Return the family of a room, which of that family's rooms it is, and how many there are."""
@@ -159,15 +172,16 @@ class RoomsPlan:
         return self.settings.rooms.families[family], int(index - start), int(stop - start)
 
 
+@lru_cache(maxsize=2)
+def _cached_plan(settings_json: str, inputs: tuple[tuple[str, Path], ...]) -> RoomsPlan:
+    return RoomsPlan(DatasetSettings.model_validate_json(settings_json), dict(inputs))
+
+
+def plan_of(settings: DatasetSettings, inputs: Inputs) -> RoomsPlan:
+    """Return the plan, kept for the next chunk: a worker plans a room once for all its samples."""
+    return _cached_plan(settings.model_dump_json(), tuple(sorted(inputs.items())))
+
+
 def engine_label(settings: DatasetSettings) -> str:
     """Return what the ``engine`` column says."""
     return settings.engine.name + ("+tail" if settings.engine.tail_after_s is not None else "")
-
-
-def apportion(weights: list[float] | list[int], total: int) -> list[int]:
-    """Divide ``total`` in proportion to the weights by largest remainder; earlier ones win ties."""
-    exact = np.asarray(weights, dtype=np.float64) * total / np.sum(weights)
-    counts = np.floor(exact + 1e-9).astype(int)
-    for i in np.argsort(-(exact - counts), kind="stable")[: total - counts.sum()]:
-        counts[i] += 1
-    return [int(c) for c in counts]

@@ -21,6 +21,13 @@ class Stream(IntEnum):
     RT60 = 4
     ENGINE = 5
     CHOICE = 6
+    YAW = 7
+    SEGMENT = 8
+    ORDER = 9
+    PAIR = 10
+    NOISE = 11
+    DEVICE = 12
+    CORPUS = 13
 
 
 def generator(seed: int, stream: Stream, *indices: int) -> np.random.Generator:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roomgen.acoustics.bands import fft_band_weights, octave_centers
+from roomgen.audio_files import encode_wav
+from roomgen.files import writing
 from roomgen.store.dataset import Item
-from roomgen.store.files import writing
-from roomgen.wav import encode_wav
 
 _FLOOR_DB = -70.0
 

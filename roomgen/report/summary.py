@@ -2,40 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from roomgen.datasets.family import Family, family_of
 from roomgen.text import duration, pairs, size, spread, table
 
 
 def summary_text(summary: Mapping[str, Any]) -> str:
-    """Return the end of `roomgen rooms`."""
+    """Return the end of a command that makes a dataset."""
+    family = family_of(summary["family"])
     made, seconds = summary["made"], summary["seconds"]
-    work = f"{made} in {duration(seconds)} ({made / seconds:.3g} RIRs/s)" if made else "none: the dataset was complete"
-    return pairs({"dataset": summary["out"], "made now": work, **_totals(summary)})
+    work = f"{made} in {duration(seconds)} ({made / seconds:.3g} {family.unit}s/s)" if made else "none: the dataset was complete"
+    return pairs({"dataset": summary["out"], "made now": work, **_totals(summary, family), **_broken(summary["broken_files"])})
 
 
 def dataset_text(info: Mapping[str, Any]) -> str:
     """Return the summary of `roomgen inspect DIR`."""
     settings = info["settings"]
-    head = {
-        "preset": f"{settings['preset']}, seed {settings['seed']}, roomgen {info['roomgen_version']}",
-        "engine": " ".join(f"{k}={v}" for k, v in settings["engine"].items() if v not in (None, 0.0)),
-        "settings": info["settings_hash"],
-    }
-    return pairs({**head, **_totals(info["totals"]), "shards": len(info["shards"])})
+    family = family_of(settings["family"])
+    preset = f"{settings['preset']}, " if settings["preset"] else ""
+    head = {"family": family.name, "made": f"{preset}seed {settings['seed']}, roomgen {info['roomgen_version']}"}
+    if "engine" in settings:
+        head["engine"] = " ".join(f"{k}={v}" for k, v in settings["engine"].items() if v not in (None, 0.0))
+    if info.get("inputs"):
+        head["inputs"] = ", ".join(f"{name} {path}" for name, path in info["inputs"].items())
+    head["settings"] = info["settings_hash"]
+    return pairs({**head, **_totals(info["totals"], family), "shards": len(info["shards"]), **_broken(info.get("broken", []))})
 
 
-def _totals(totals: Mapping[str, Any]) -> dict[str, str]:
+def _totals(totals: Mapping[str, Any], family: Family) -> dict[str, str]:
     return {
-        "rooms": f"{totals['rooms']}",
-        "RIRs": f"{totals['rirs']} ({', '.join(f'{name} {count}' for name, count in totals['splits'].items())})",
+        **{plural: f"{totals[plural]}" for plural in family.counts.values()},
+        f"{family.unit}s": f"{totals['samples']} ({', '.join(f'{name} {count}' for name, count in totals['splits'].items())})",
         "audio": duration(totals["audio_s"]),
         "size": size(totals["bytes"]),
-        "RT60": spread(totals["rt60_s"], "s"),
-        "C50": spread(totals["c50_db"], "dB"),
-        "volume": spread(totals["volume_m3"], "m³"),
+        **{title: spread(totals[name], unit) for name, (title, unit) in family.spreads.items()},
     }
+
+
+def _broken(files: Sequence[Sequence[str]]) -> dict[str, str]:
+    if not files:
+        return {}
+    shown = "; ".join(f"{name}: {reason}" for name, reason in files[:5])
+    return {"left out": f"{len(files)} unreadable files: {shown}{' …' if len(files) > 5 else ''}"}
 
 
 def estimate_text(estimate: Mapping[str, Any]) -> str:

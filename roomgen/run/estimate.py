@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from roomgen.datasets.family import Inputs
+from roomgen.datasets.responses import make
 from roomgen.datasets.rooms import RoomsPlan
-from roomgen.datasets.samples import make
 from roomgen.settings import DatasetSettings
 
 _PLANNED_ROOMS = 200
@@ -20,7 +21,7 @@ _SIMULATED = 24
 _LONGEST_S = 5.0
 
 
-def estimate(settings: DatasetSettings, *, workers: int) -> dict[str, Any]:
+def estimate(settings: DatasetSettings, *, workers: int, inputs: Inputs | None = None) -> dict[str, Any]:
     """Return shards, samples, and the expected hours of audio, bytes and seconds of a dataset; writes nothing.
 
     Lengths are the mean over up to 200 rooms spread over the plan, time and bytes those of up to 24 of them, simulated warm, so
@@ -30,8 +31,9 @@ def estimate(settings: DatasetSettings, *, workers: int) -> dict[str, Any]:
     Args:
         settings: of the dataset.
         workers: processes that will share the work.
+        inputs: the file of rooms, where the settings take them from one.
     """
-    plan = RoomsPlan(settings)
+    plan = RoomsPlan(settings, inputs)
     rooms = np.unique(np.linspace(0, settings.rooms.count - 1, _PLANNED_ROOMS).astype(int))
     split = next(iter(settings.splits.shares))
     rows, planning_s = [], 0.0

@@ -15,14 +15,10 @@ from typing import Any, NamedTuple
 
 import roomgen
 from roomgen.datasets.columns import SCHEMA_VERSION
-from roomgen.datasets.rooms import RoomsPlan, ShardPlan
-from roomgen.datasets.samples import Sample, make
+from roomgen.datasets.family import Broken, Family, Inputs, Plan, ShardPlan, family_of
+from roomgen.datasets.samples import Sample
 from roomgen.errors import DatasetError, RoomgenError
-from roomgen.run.local import ordered_map
-from roomgen.settings import DatasetSettings, differing_keys
-from roomgen.store.card import card
-from roomgen.store.dataset import read_info
-from roomgen.store.files import (
+from roomgen.files import (
     CARD_FILE,
     DATA_FOLDER,
     DATASET_FILE,
@@ -31,23 +27,36 @@ from roomgen.store.files import (
     write_text,
     writing,
 )
+from roomgen.run.local import ordered_map
+from roomgen.settings import CommonSettings, differing_keys
+from roomgen.store.card import card
+from roomgen.store.dataset import read_info
 from roomgen.store.manifest import summarize, write_manifest
 from roomgen.store.schema import arrow_schema
 from roomgen.store.shard import ShardWriter, is_complete, read_mark
-
-_CHUNK = {"cpu": 10, "cuda": 512}
 
 
 class Chunk(NamedTuple):
     """A few samples of one shard, as they travel to a worker."""
 
+    family: str
     settings_json: str
+    inputs: tuple[tuple[str, Path], ...]
     split: str
-    pairs: Sequence[tuple[int, int]]
+    units: Sequence[Any]
+    last: bool
+    """Whether it ends its shard."""
 
 
 def generate(
-    settings: DatasetSettings, root: Path, *, workers: int, overwrite: bool = False, progress: bool = True
+    settings: CommonSettings,
+    root: Path,
+    *,
+    workers: int,
+    overwrite: bool = False,
+    progress: bool = True,
+    inputs: Inputs | None = None,
+    max_broken: float = 0.01,
 ) -> dict[str, Any]:
     """Make the dataset of these settings in a folder and return its summary.
 
@@ -57,60 +66,95 @@ def generate(
         workers: processes; 0 for none but this one.
         overwrite: remove an earlier dataset in this folder first.
         progress: show a bar on stderr.
+        inputs: folders that it is made from.
+        max_broken: share of input files that may be unreadable; they are left out and named.
 
     Raises:
-        RoomgenError: the folder holds something else or a dataset of other settings, cannot be written, or a room cannot be
-            made; what was finished stays.
+        RoomgenError: the folder holds something else or a dataset of other settings, cannot be written, or a sample cannot be
+            made; too many inputs are broken. What was finished stays.
     """
-    plan = RoomsPlan(settings)
-    schema = arrow_schema(settings.hash())
-    with _folder_of(root, settings, overwrite=overwrite):
+    family, inputs = family_of(settings.family), dict(inputs or {})
+    family.check(settings)
+    plan = family.plan(settings, inputs)
+    _check_broken(plan, plan.broken, max_broken)
+    schema = arrow_schema(settings.hash(), family.columns(settings))
+    with _folder_of(root, settings, inputs, overwrite=overwrite):
         missing = [shard for shard in plan.shards if not _is_done(root, shard, settings)]
-        if missing and settings.engine.device == "cpu":
-            _compile()
+        if missing:
+            family.prepare(settings)
         begun = time.perf_counter()
         made = sum(shard.count for shard in missing)
-        with _progress(len(plan), len(plan) - made, show=progress) as bar:
-            results = ordered_map(make_chunk, _chunks(plan, missing), workers=workers)
+        broken = list(plan.broken)
+        with _progress(len(plan), len(plan) - made, family.unit, show=progress) as bar:
+            results = ordered_map(make_chunk, _chunks(plan, missing, settings, inputs), workers=workers)
             with contextlib.closing(results):
                 for shard in missing:
-                    writer = ShardWriter(root, shard.stem, schema=schema, settings_hash=settings.hash(), split=shard.split)
+                    writer = ShardWriter(
+                        root,
+                        shard.stem,
+                        schema=schema,
+                        settings_hash=settings.hash(),
+                        split=shard.split,
+                        audio_member=family.audio_member,
+                    )
                     with writer:
-                        for _ in range(0, shard.count, _CHUNK[settings.engine.device]):
-                            for sample in next(results):
-                                writer.add(sample)
+                        last = False
+                        while not last:
+                            last, samples = next(results)
+                            for sample in samples:
+                                if isinstance(sample, Broken):
+                                    writer.leave_out(sample)
+                                    broken.append(sample)
+                                else:
+                                    writer.add(sample)
                                 bar.update()
+                        _check_broken(plan, broken, max_broken)
         seconds = time.perf_counter() - begun
-        return {**_finish(root, plan, schema), "made": made, "seconds": round(seconds, 3), "out": str(root)}
+        return {
+            **_finish(root, plan, family, settings, inputs, max_broken),
+            "made": made,
+            "seconds": round(seconds, 3),
+            "out": str(root),
+        }
 
 
-def _compile() -> None:
-    """Compile the image loop where that has never been done: once, here, and not in every worker at the same time."""
-    from roomgen.acoustics.image_kernels import warm_up  # numba takes a while to import
-
-    warm_up()
-
-
-def make_chunk(chunk: Chunk) -> list[Sample]:
+def make_chunk(chunk: Chunk) -> tuple[bool, list[Sample | Broken]]:
     """Make the samples of a chunk; runs in a worker."""
-    plan = _plan_of(chunk.settings_json)
-    return list(make(plan.settings, [plan.row(chunk.split, room, position) for room, position in chunk.pairs]))
+    family, settings = _settings_of(chunk.family, chunk.settings_json)
+    return chunk.last, list(family.make(settings, dict(chunk.inputs), chunk.split, chunk.units))
 
 
 @lru_cache(maxsize=2)
-def _plan_of(settings_json: str) -> RoomsPlan:
-    return RoomsPlan(DatasetSettings.model_validate_json(settings_json))
+def _settings_of(name: str, settings_json: str) -> tuple[Family, Any]:
+    family = family_of(name)
+    return family, family.settings_model.model_validate_json(settings_json)
 
 
-def _chunks(plan: RoomsPlan, shards: Sequence[ShardPlan]) -> Iterator[Chunk]:
-    text, size = plan.settings.model_dump_json(), _CHUNK[plan.settings.engine.device]
+def _chunks(plan: Plan, shards: Sequence[ShardPlan], settings: CommonSettings, inputs: Inputs) -> Iterator[Chunk]:
+    text, folders = settings.model_dump_json(), tuple(sorted(inputs.items()))
     for shard in shards:
-        pairs = plan.pairs(shard)
-        for start in range(0, len(pairs), size):
-            yield Chunk(text, shard.split, pairs[start : start + size])
+        waiting: Sequence[Any] | None = None
+        for units in plan.chunks(shard):
+            if waiting is not None:
+                yield Chunk(settings.family, text, folders, shard.split, waiting, last=False)
+            waiting = units
+        yield Chunk(settings.family, text, folders, shard.split, waiting or (), last=True)
 
 
-def _is_done(root: Path, shard: ShardPlan, settings: DatasetSettings) -> bool:
+def _check_broken(plan: Plan, broken: Sequence[Broken], max_broken: float) -> None:
+    names = {item.name: item.reason for item in broken if item.counts}
+    if len(names) > max_broken * plan.files:
+        shown = "; ".join(f"{name}: {reason}" for name, reason in list(names.items())[:5])
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        raise RoomgenError(
+            f"{len(names)} of {plan.files} input files cannot be read, more than --max-broken {max_broken:g} allows: "
+            f"{shown}{more}. "
+            "Repair or remove them, or allow more.",
+            exit_code=1,
+        )
+
+
+def _is_done(root: Path, shard: ShardPlan, settings: CommonSettings) -> bool:
     mark = read_mark(root, shard.stem)
     if mark is not None and mark.settings_hash != settings.hash():
         raise DatasetError(
@@ -120,28 +164,31 @@ def _is_done(root: Path, shard: ShardPlan, settings: DatasetSettings) -> bool:
     return is_complete(root, shard.stem)
 
 
-def _finish(root: Path, plan: RoomsPlan, schema: Any) -> dict[str, Any]:
+def _finish(root: Path, plan: Plan, family: Family, settings: CommonSettings, inputs: Inputs, max_broken: float) -> dict[str, Any]:
     stems = [shard.stem for shard in plan.shards]
-    write_manifest(root, stems, schema)
     shards: list[dict[str, Any]] = []
+    broken = {item.name: item.reason for item in plan.broken}
     for stem in stems:
         mark = read_mark(root, stem)
         assert mark is not None  # every shard was just made or checked
         shards.append({"name": f"{stem}.tar", "samples": mark.samples, "bytes": mark.tar_bytes, "sha256": mark.tar_sha256})
-    totals = {**summarize(root), "bytes": sum(shard["bytes"] for shard in shards)}
-    info = _info(plan.settings, complete=True, totals=totals, shards=shards)
-    write_text(root / CARD_FILE, card(info))
+        broken.update(dict(mark.broken))
+    write_manifest(root, stems, arrow_schema(settings.hash(), family.columns(settings)))
+    totals = {**summarize(root, family), "bytes": sum(shard["bytes"] for shard in shards), "broken": len(broken)}
+    info = _info(settings, inputs, root, complete=True, totals=totals, shards=shards, broken=sorted(broken.items()))
+    write_text(root / CARD_FILE, card(info, family, settings))
     _write_info(root, info)
-    return totals
+    return {**totals, "family": family.name, "broken_files": sorted(broken.items())}
 
 
-def _info(settings: DatasetSettings, *, complete: bool, **rest: Any) -> dict[str, Any]:
-    packages = ("numpy", "scipy", "numba", "pyarrow", "pyroomacoustics")
+def _info(settings: CommonSettings, inputs: Inputs, root: Path, *, complete: bool, **rest: Any) -> dict[str, Any]:
+    packages = ("numpy", "scipy", "numba", "pyarrow", "pyroomacoustics", "soundfile", "soxr", "pillow")
     return {
         "roomgen_version": roomgen.__version__,
         "schema_version": SCHEMA_VERSION,
         "settings_hash": settings.hash(),
         "settings": settings.model_dump(mode="json"),
+        "inputs": {name: os.path.relpath(path, root) for name, path in inputs.items()},
         "made_with": {"python": platform.python_version(), **{name: version(name) for name in packages}},
         "complete": complete,
         **rest,
@@ -153,7 +200,7 @@ def _write_info(root: Path, info: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _folder_of(root: Path, settings: DatasetSettings, *, overwrite: bool) -> Iterator[None]:
+def _folder_of(root: Path, settings: CommonSettings, inputs: Inputs, *, overwrite: bool) -> Iterator[None]:
     """Hold the dataset's folder for this process alone: made, checked and cleared of what an earlier run left half done."""
     if root.exists() and not root.is_dir():
         raise RoomgenError(f"--out {root} is a file: give a folder.")
@@ -167,7 +214,7 @@ def _folder_of(root: Path, settings: DatasetSettings, *, overwrite: bool) -> Ite
         if (root / DATASET_FILE).exists():
             _check_same_settings(root, settings)
         else:
-            _write_info(root, _info(settings, complete=False))
+            _write_info(root, _info(settings, inputs, root, complete=False))
         _remove_leftovers(root)
         try:
             yield
@@ -180,7 +227,7 @@ def _remove_leftovers(root: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def _check_same_settings(root: Path, settings: DatasetSettings) -> None:
+def _check_same_settings(root: Path, settings: CommonSettings) -> None:
     info = read_info(root)
     if info.get("settings_hash") == settings.hash():
         return
@@ -225,8 +272,8 @@ def _lock(root: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _progress(total: int, done: int, *, show: bool) -> Iterator[Any]:
+def _progress(total: int, done: int, unit: str, *, show: bool) -> Iterator[Any]:
     from tqdm import tqdm
 
-    with tqdm(total=total, initial=done, unit="RIR", disable=not show, smoothing=0.05, dynamic_ncols=True) as bar:
+    with tqdm(total=total, initial=done, unit=unit, disable=not show, smoothing=0.05, dynamic_ncols=True) as bar:
         yield bar

@@ -1,4 +1,4 @@
-"""Simulating a stored sample again from its row, and how far the two are apart."""
+"""Making a stored sample again from its row, and how far the two are apart."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from roomgen.datasets.samples import LABEL_COLUMNS, simulate_row
-from roomgen.settings import DatasetSettings
-from roomgen.store.dataset import Item
+from roomgen.datasets.family import Inputs, settings_of
+from roomgen.store.dataset import Dataset, Item
 
 SAME_DB = -100.0
 """Below this, a difference is rounding: another processor may add the same numbers in another order."""
@@ -18,7 +17,7 @@ _SAME_LABEL = 1e-2
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came of simulating a sample again.
+    """What came of making a sample again.
 
     Args:
         identical: the audio has the same bits.
@@ -45,9 +44,14 @@ class Comparison:
         return f"{audio}, {labels}"
 
 
-def compare_with_simulation(settings: DatasetSettings, item: Item) -> Comparison:
-    """Simulate a sample of a dataset again from its row alone and compare audio and labels."""
-    again, labels = simulate_row(settings, item.row)
+def compare_again(dataset: Dataset, item: Item, *, inputs: Inputs | None = None) -> Comparison:
+    """Make a sample of a dataset again from its row and inputs alone, and compare audio and labels.
+
+    Args:
+        inputs: where the dataset's inputs lie now; None: where they lay when it was made.
+    """
+    family, settings = settings_of(dataset.info["settings"])
+    again, labels = family.again(settings, dataset.inputs if inputs is None else inputs, item.row)
     if again.shape != item.audio.shape:
         return Comparison(False, np.inf, {"shape": (item.audio.shape, again.shape)})
     error = float(np.sum((again.astype(np.float64) - item.audio) ** 2))
@@ -56,9 +60,12 @@ def compare_with_simulation(settings: DatasetSettings, item: Item) -> Comparison
     return Comparison(
         identical=bool(np.array_equal(again, item.audio)),
         difference_db=float(difference_db),
-        labels={
-            name: (item.row[name], labels[name])
-            for name in LABEL_COLUMNS
-            if not np.allclose(labels[name], item.row[name], rtol=_SAME_LABEL, atol=_SAME_LABEL, equal_nan=True)
-        },
+        labels={name: (item.row[name], labels[name]) for name in labels if not same(item.row[name], labels[name], _SAME_LABEL)},
     )
+
+
+def same(stored: object, again: object, tolerance: float) -> bool:
+    """Tell whether two values of a column are equal: numbers up to a tolerance, NaN with NaN, anything else exactly."""
+    if isinstance(stored, str) or isinstance(again, str):
+        return stored == again
+    return bool(np.allclose(stored, again, rtol=tolerance, atol=tolerance, equal_nan=True))  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from roomgen.audio_files import decode_audio
 from roomgen.errors import DatasetError, RoomgenError, suggest
-from roomgen.store.files import DATASET_FILE, MANIFEST_FILE, inside_data
+from roomgen.files import DATASET_FILE, MANIFEST_FILE, inside_data
 from roomgen.store.schema import check_schema
-from roomgen.wav import decode_wav
+from roomgen.store.shard import iterate_tar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,8 +100,33 @@ class Dataset:
         if not -len(self) <= number < len(self):
             raise IndexError(f"sample {number} of a dataset of {len(self)}")
         row = self._rows.slice(number % len(self), 1).to_pylist()[0]
-        audio, fs_hz = decode_wav(self._read(row), name=f"sample {row['key']} in {row['shard']}")
+        audio, fs_hz = decode_audio(self._read(row), name=f"sample {row['key']} in {row['shard']}")
         return Item(row["key"], audio, fs_hz, row)
+
+    def member(self, key: str, ending: str) -> bytes:
+        """Return any member of a sample (``"json"``, ``"view.jpg"``, ``"clean.flac"``) as the bytes that are stored.
+
+        Raises:
+            DatasetError: no such sample or member.
+        """
+        row = self[key].row
+        places = self._members_of(row["shard"]).get(key, {})
+        if ending not in places:
+            raise DatasetError(f"sample {key} has no member {ending!r}; it has {', '.join(sorted(places))}.")
+        offset, nbytes = places[ending]
+        return self._read({**row, "offset": offset, "nbytes": nbytes})
+
+    @lru_cache(maxsize=8)  # noqa: B019 (a dataset lives as long as its reader; eight indices of a shard are small)
+    def _members_of(self, shard: str) -> dict[str, dict[str, tuple[int, int]]]:
+        members: dict[str, dict[str, tuple[int, int]]] = {}
+        for key, ending, offset, nbytes in iterate_tar(inside_data(self.root, shard)):
+            members.setdefault(key, {})[ending] = (offset, nbytes)
+        return members
+
+    @cached_property
+    def inputs(self) -> dict[str, Path]:
+        """Folders that the dataset was made from, where they lay then: name to path."""
+        return {name: self.root / path for name, path in self.info.get("inputs", {}).items()}
 
     def __iter__(self) -> Iterator[Item]:
         return (self[number] for number in range(len(self)))

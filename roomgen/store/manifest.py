@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from roomgen.store.files import MANIFEST_FILE, atomic, inside_data
+from roomgen.datasets.family import Family
+from roomgen.files import MANIFEST_FILE, atomic, inside_data
 from roomgen.store.schema import parquet_writer
 
 ROWS_A_GROUP = 100_000
-_SUMMARY_COLUMNS = ("split", "room_id", "n_samples", "fs_hz", "rt60_s", "c50_db", "volume_m3")
 
 
 def write_manifest(root: Path, stems: Sequence[str], schema: pa.Schema) -> None:
@@ -38,22 +38,29 @@ def _merge(tables: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
 
 
-def summarize(root: Path) -> dict[str, Any]:
-    """Return what a dataset holds: rooms, RIRs, splits, seconds of audio, and the spread of RT60, C50 and volume.
+def summarize(root: Path, family: Family) -> dict[str, Any]:
+    """Return what a dataset holds: samples, splits, seconds of audio, and what its family counts and spreads.
 
-    The spreads are ``{"min", "median", "max", "unmeasured"}``; values that could not be measured (NaN) are counted apart, and
+    Spreads are ``{"min", "median", "max", "unmeasured"}``; values that could not be measured (NaN) are counted apart, and
     where none could, the others are None.
     """
-    table = pq.read_table(root / MANIFEST_FILE, columns=list(_SUMMARY_COLUMNS))
+    table = pq.read_table(root / MANIFEST_FILE, columns=["split", "n_samples", "fs_hz", *family.counts, *family.spreads])
     seconds = np.asarray(table["n_samples"]) / np.asarray(table["fs_hz"])
     splits = pc.value_counts(table["split"].cast(pa.string())).to_pylist()
+    distinct = {plural: _distinct(table[name]) for name, plural in family.counts.items()}
     return {
-        "rirs": len(table),
-        "rooms": pc.count_distinct(table["room_id"].cast(pa.string())).as_py(),
+        "samples": len(table),
+        **distinct,
         "splits": {item["values"]: item["counts"] for item in splits},
         "audio_s": round(float(seconds.sum()), 3),
-        **{name: _spread(np.asarray(table[name])) for name in ("rt60_s", "c50_db", "volume_m3")},
+        **{name: _spread(np.asarray(table[name])) for name in family.spreads},
     }
+
+
+def _distinct(column: pa.ChunkedArray) -> int:
+    """Return how many values there are, not counting the empty text (none)."""
+    values = set(column.unique().to_pylist()) if pa.types.is_dictionary(column.type) else set(column.to_pylist())
+    return len(values - {""})
 
 
 def _spread(values: NDArray[np.float32]) -> dict[str, float | int | None]:

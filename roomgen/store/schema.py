@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from roomgen.datasets.columns import ROOMS, SCHEMA_VERSION, Column
+from roomgen.datasets.columns import COMMON, SCHEMA_VERSION, Column
 from roomgen.errors import DatasetError
 
 _TYPES = {
@@ -24,7 +24,7 @@ _TYPES = {
 }
 
 
-def arrow_schema(settings_hash: str, columns: Sequence[Column] = ROOMS) -> pa.Schema:
+def arrow_schema(settings_hash: str, columns: Sequence[Column]) -> pa.Schema:
     """Return the schema of a family's shards and manifest, with version, settings hash, units and meanings as metadata."""
     fields = [pa.field(c.name, _TYPES[c.kind], nullable=False, metadata={"unit": c.unit, "meaning": c.meaning}) for c in columns]
     return pa.schema(fields, metadata={"roomgen.schema_version": str(SCHEMA_VERSION), "roomgen.settings_hash": settings_hash})
@@ -57,7 +57,7 @@ def check_schema(schema: pa.Schema, where: str) -> str:
             f"{where} has schema version {version}; this roomgen reads version {SCHEMA_VERSION}. "
             "Read it with the roomgen that wrote it (dataset.json names its version), or make it again."
         )
-    missing = [c.name for c in ROOMS if c.name not in schema.names]
+    missing = [c.name for c in COMMON if c.name not in schema.names]
     if missing:
         raise DatasetError(f"{where} lacks the columns {', '.join(missing)}: it is damaged or was edited. Make it again.")
     return str(metadata["roomgen.settings_hash"])

@@ -12,15 +12,16 @@ import json
 import os
 import tarfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from roomgen.datasets.samples import AUDIO_MEMBER, Sample
+from roomgen.datasets.family import Broken
+from roomgen.datasets.samples import Sample
 from roomgen.errors import DatasetError
-from roomgen.store.files import DATA_FOLDER, TEMPORARY_PREFIX, atomic, inside_data, sha256_of, write_text, writing
+from roomgen.files import DATA_FOLDER, TEMPORARY_PREFIX, atomic, inside_data, sha256_of, write_text, writing
 from roomgen.store.schema import parquet_writer, table_of
 
 
@@ -37,6 +38,8 @@ class Mark:
     parquet_bytes: int
     parquet_sha256: str
     settings_hash: str
+    broken: list[list[str]] = field(default_factory=list)
+    """(name, reason) of inputs that could not be read, whose samples are therefore missing."""
 
 
 class ShardWriter:
@@ -47,11 +50,13 @@ class ShardWriter:
         stem: file name without ending, ``train-000000``.
         schema: of the rows.
         settings_hash: goes into the mark.
+        audio_member: ending of the member whose place goes into the rows.
     """
 
-    def __init__(self, root: Path, stem: str, *, schema: pa.Schema, settings_hash: str, split: str) -> None:
+    def __init__(self, root: Path, stem: str, *, schema: pa.Schema, settings_hash: str, split: str, audio_member: str) -> None:
         self._root, self._stem, self._schema, self._split = root, stem, schema, split
-        self._settings_hash = settings_hash
+        self._settings_hash, self._audio_member = settings_hash, audio_member
+        self._broken: list[list[str]] = []
         self._rows: list[dict[str, Any]] = []
         self._frames = 0
 
@@ -70,11 +75,17 @@ class ShardWriter:
             for ending, data in sample.members.items():
                 info = tarfile.TarInfo(f"{sample.key}.{ending}")
                 info.size, info.mode = len(data), 0o644
-                if ending == AUDIO_MEMBER:
+                if ending == self._audio_member:
                     row["offset"], row["nbytes"] = self._tar.offset + tarfile.BLOCKSIZE, len(data)
                 self._tar.addfile(info, io.BytesIO(data))
         self._frames += int(row["n_samples"])
         self._rows.append(row)
+
+    def leave_out(self, broken: Broken) -> None:
+        """Note an input that could not be read."""
+        entry = [broken.name, broken.reason]
+        if entry not in self._broken:
+            self._broken.append(entry)
 
     def __exit__(self, kind: object, *_: object) -> None:
         try:
@@ -102,6 +113,7 @@ class ShardWriter:
             parquet_bytes=parquet_path.stat().st_size,
             parquet_sha256=sha256_of(parquet_path),
             settings_hash=self._settings_hash,
+            broken=self._broken,
         )
         write_text(self._tar_path.with_suffix(".json"), json.dumps(asdict(mark), indent=1) + "\n")
 

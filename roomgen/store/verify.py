@@ -15,15 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from roomgen.datasets.samples import AUDIO_MEMBER, LABEL_COLUMNS, label_row, scene_of
+from roomgen.audio_files import decode_audio
+from roomgen.datasets.family import Family, settings_of
 from roomgen.errors import DatasetError, RoomgenError
-from roomgen.settings import DatasetSettings, check_settings
-from roomgen.store.compare import compare_with_simulation
+from roomgen.files import DATA_FOLDER, MANIFEST_FILE, TEMPORARY_PREFIX, inside_data, sha256_of
+from roomgen.store.compare import compare_again, same
 from roomgen.store.dataset import read_info
-from roomgen.store.files import DATA_FOLDER, MANIFEST_FILE, TEMPORARY_PREFIX, inside_data, sha256_of
 from roomgen.store.schema import check_schema
 from roomgen.store.shard import Mark, iterate_tar, read_mark
-from roomgen.wav import decode_wav
 
 _SAME = 1e-3
 _SAMPLED_ROWS = 20
@@ -43,7 +42,7 @@ def verify(root: Path, *, deep: bool = False, progress: Callable[[], object] = l
     info = read_info(root)
     problems: list[str] = []
     try:
-        settings = check_settings(info["settings"])
+        family, settings = settings_of(info["settings"])
     except RoomgenError as error:
         return [f"dataset.json: {error}"]
     if settings.hash() != info.get("settings_hash"):
@@ -55,22 +54,22 @@ def verify(root: Path, *, deep: bool = False, progress: Callable[[], object] = l
         return [*problems, "dataset.json: the dataset is not finished; the command that began it goes on where it stopped"]
     rows: list[pa.Table] = []
     for entry in info.get("shards", []):
-        table = _verify_shard(root, entry, str(info.get("settings_hash")), settings, problems, deep=deep)
+        table = _verify_shard(root, entry, info, (family, settings), problems, deep=deep)
         if table is not None:
             rows.append(table)
         progress()
     problems += _verify_manifest(root, rows, info)
     problems += _verify_strangers(root, info)
     if deep and not problems:
-        problems += _verify_sample(root, settings)
+        problems += _verify_sample(root, family, settings)
     return problems
 
 
 def _verify_shard(
-    root: Path, entry: dict[str, Any], settings_hash: str, settings: DatasetSettings, problems: list[str], *, deep: bool
+    root: Path, entry: dict[str, Any], info: dict[str, Any], what: tuple[Family, Any], problems: list[str], *, deep: bool
 ) -> pa.Table | None:
     """Check one shard and return its rows, or None where they cannot be read."""
-    name = str(entry.get("name"))
+    name, settings_hash = str(entry.get("name")), str(info.get("settings_hash"))
     try:
         tar = inside_data(root, name)
         mark = read_mark(root, tar.stem)
@@ -96,7 +95,7 @@ def _verify_shard(
         return None
     problems += [f"{rows.name}: {text}" for text in _verify_rows(table, mark, tar.name)]
     if tar.exists():
-        problems += [f"{tar.name}: {text}" for text in _verify_members(tar, table, decode=deep and intact)]
+        problems += [f"{tar.name}: {text}" for text in _verify_members(tar, table, *what, decode=deep and intact)]
     return table
 
 
@@ -125,7 +124,7 @@ def _verify_rows(table: pa.Table, mark: Mark, tar_name: str) -> Iterator[str]:
         yield f"rows name another split than {mark.split}"
 
 
-def _verify_members(tar: Path, table: pa.Table, *, decode: bool) -> Iterator[str]:
+def _verify_members(tar: Path, table: pa.Table, family: Family, settings: Any, *, decode: bool) -> Iterator[str]:
     """Compare the members of a tar with its rows; with ``decode`` also their contents."""
     with open(tar, "rb") as file:
         file.seek(max(tar.stat().st_size - len(_END_OF_TAR), 0))
@@ -146,22 +145,22 @@ def _verify_members(tar: Path, table: pa.Table, *, decode: bool) -> Iterator[str
     with open(tar, "rb") as file:
         for row in table.select(["key", "offset", "nbytes", "fs_hz", "n_samples", "n_channels"]).to_pylist():
             parts = members[row["key"]]
-            if sorted(parts) != sorted((AUDIO_MEMBER, "json")):
+            if sorted(parts) != sorted(family.members(settings)):
                 yield f"sample {row['key']} has the members {', '.join(sorted(parts))}"
-            elif parts[AUDIO_MEMBER] != (row["offset"], row["nbytes"]):
+            elif parts[family.audio_member] != (row["offset"], row["nbytes"]):
                 yield f"sample {row['key']}: offset or nbytes of its row are wrong"
             elif decode:
-                yield from _verify_content(file, parts, row)
+                yield from _verify_content(file, parts, row, family.audio_member)
 
 
-def _verify_content(file: Any, parts: dict[str, tuple[int, int]], row: dict[str, Any]) -> Iterator[str]:
+def _verify_content(file: Any, parts: dict[str, tuple[int, int]], row: dict[str, Any], audio_member: str) -> Iterator[str]:
     def read(ending: str) -> bytes:
         file.seek(parts[ending][0])
         return bytes(file.read(parts[ending][1]))
 
     key = row["key"]
     try:
-        audio, fs_hz = decode_wav(read(AUDIO_MEMBER), name=key)
+        audio, fs_hz = decode_audio(read(audio_member), name=key)
         labels = json.loads(read("json"))
     except (DatasetError, ValueError) as error:
         yield f"sample {key} is not readable: {error}"
@@ -189,8 +188,8 @@ def _verify_manifest(root: Path, shards: list[pa.Table], info: dict[str, Any]) -
         return
     if len(set(manifest["key"].to_pylist())) != len(manifest):
         yield f"{MANIFEST_FILE}: keys are there more than once"
-    if len(manifest) != info["totals"]["rirs"]:
-        yield f"{MANIFEST_FILE}: {len(manifest)} rows, dataset.json says {info['totals']['rirs']}"
+    if len(manifest) != info["totals"]["samples"]:
+        yield f"{MANIFEST_FILE}: {len(manifest)} rows, dataset.json says {info['totals']['samples']}"
     if len(shards) == len(info["shards"]) and not _same_rows(manifest, shards):
         yield f"{MANIFEST_FILE}: its rows are not those of the shards' own Parquet files"
 
@@ -221,17 +220,20 @@ def _verify_strangers(root: Path, info: dict[str, Any]) -> Iterator[str]:
             yield f"{path.name}: belongs to no shard of dataset.json"
 
 
-def _verify_sample(root: Path, settings: DatasetSettings) -> Iterator[str]:
-    """Measure and simulate a spread of rows again."""
+def _verify_sample(root: Path, family: Family, settings: Any) -> Iterator[str]:
+    """Measure and make a spread of rows again."""
     from roomgen.store.dataset import Dataset
 
     dataset = Dataset(root)
+    for name, path in dataset.inputs.items():
+        if not path.exists():
+            yield f"input {name} is not at {path} any more: its samples cannot be made again to compare them"
+            return
     for number in np.unique(np.linspace(0, len(dataset) - 1, _SAMPLED_ROWS).astype(int)):
         item = dataset[int(number)]
-        again = label_row(scene_of(settings, item.row), item.audio)
-        for name in LABEL_COLUMNS:
-            if not np.allclose(again[name], item.row[name], rtol=_SAME, atol=_SAME, equal_nan=True):
-                yield f"sample {item.key}: {name} measures {again[name]}, its row says {item.row[name]}"
-        comparison = compare_with_simulation(settings, item)
+        for name, value in family.measured(settings, item.row, item.audio).items():
+            if not same(item.row[name], value, _SAME):
+                yield f"sample {item.key}: {name} measures {value}, its row says {item.row[name]}"
+        comparison = compare_again(dataset, item)
         if not comparison.same:
             yield f"sample {item.key}: {comparison.text}"

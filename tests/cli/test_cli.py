@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from roomgen.wav import encode_wav
+from roomgen.audio_files import encode_wav
 
 
 def roomgen(*arguments, **more):
@@ -25,7 +25,7 @@ def test_rooms_writes_a_dataset_and_sums_it_up(tmp_path):
     assert result.returncode == 0, result.stderr
     summary = json.loads(result.stdout)
     assert summary["rooms"] == 4
-    assert summary["rirs"] == summary["made"] == 8
+    assert summary["samples"] == summary["made"] == 8
     assert sum(summary["splits"].values()) == 8
     assert 0 < summary["rt60_s"]["min"] <= summary["rt60_s"]["median"] <= summary["rt60_s"]["max"] < 2
     assert "RIR/s" in result.stderr  # the progress bar
@@ -97,7 +97,7 @@ def test_dry_run_writes_nothing(tmp_path):
         (["--fs", 3], "--fs 3"),
         (["--splits", "train=0.5"], "--splits: shares add up to 0.5, not 1"),
         (["--splits", "train"], "--splits"),
-        (["--preset", "mixd"], "Did you mean 'mixed'? Presets: goetz, mixed, revrir."),
+        (["--preset", "mixd"], "Did you mean 'mixed'? Presets: goetz, mc-simclr, mixed, mvsd, revrir."),
         (["--set", "plce.wall_distance_m=1"], "Did you mean 'place.wall_distance_m'"),
         (["--set", "place.wall_distance_m=2"], "place.wall_distance_m to at most"),
         (["--air", "20"], "--air '20' is not 2 numbers"),

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from roomgen.acoustics.arrays import direction_in_frame_deg
 from roomgen.datasets.draw import revrir_duration_s
-from roomgen.datasets.placement import direction_deg, draw_pair
+from roomgen.datasets.placement import draw_pair
 from roomgen.datasets.rooms import RoomsPlan, apportion
 from roomgen.datasets.streams import Stream, generator
 from roomgen.errors import RoomgenError
@@ -165,8 +166,8 @@ def test_a_family_too_small_fails_before_anything_is_made():
 def test_direction_is_of_the_source_seen_from_the_microphone():
     mic = np.float32([2, 2, 1])
     for offset, expected in (((1, 0, 0), (0, 0)), ((0, 1, 0), (90, 0)), ((-1, 0, 0), (180, 0)), ((0, -1, 0), (-90, 0))):
-        assert direction_deg(mic + np.float32(offset), mic) == expected
-    assert direction_deg(np.float32([3, 2, 2]), mic)[1] == pytest.approx(45)
+        assert direction_in_frame_deg(mic + np.float32(offset), mic) == expected
+    assert direction_in_frame_deg(np.float32([3, 2, 2]), mic)[1] == pytest.approx(45)
 
 
 def test_a_new_draw_in_one_stream_moves_no_other():

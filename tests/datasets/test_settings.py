@@ -9,7 +9,7 @@ from roomgen.settings import differing_keys, load_settings, parse_assignment, pr
 
 
 def test_presets_are_there_and_valid():
-    assert preset_names() == ("goetz", "mixed", "revrir")
+    assert preset_names() == ("goetz", "mc-simclr", "mixed", "mvsd", "revrir")
     for name in preset_names():
         assert load_settings(name).preset == name
 
@@ -48,7 +48,7 @@ def test_a_bad_value_is_one_clear_line(key, value, message):
 
 
 def test_an_unknown_preset_lists_all():
-    with pytest.raises(RoomgenError, match=r"unknown preset 'revrirr'. Did you mean 'revrir'.*goetz, mixed, revrir"):
+    with pytest.raises(RoomgenError, match=r"unknown preset 'revrirr'. Did you mean 'revrir'.*mc-simclr, mixed, mvsd, revrir"):
         load_settings("revrirr")
 
 

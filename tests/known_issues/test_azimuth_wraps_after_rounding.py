@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from roomgen.datasets.placement import direction_deg
+from roomgen.acoustics.arrays import direction_in_frame_deg
 
 
 def test_azimuth_is_never_minus_180_as_stored():
-    azimuth, _ = direction_deg(np.float32([1, 1.9999999, 1]), np.float32([2, 2, 1]))
+    azimuth, _ = direction_in_frame_deg(np.float32([1, 1.9999999, 1]), np.float32([2, 2, 1]))
     assert np.float32(azimuth) == 180

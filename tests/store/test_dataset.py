@@ -95,9 +95,9 @@ def test_webdataset_streams_the_tars(made_once):
 
 
 def decode(data):
-    from roomgen.wav import decode_wav
+    from roomgen.audio_files import decode_audio
 
-    return decode_wav(data, name="sample")[0]
+    return decode_audio(data, name="sample")[0]
 
 
 def test_tar_is_plain_and_says_nothing_of_time_or_host(made_once):
@@ -134,7 +134,7 @@ def test_json_members_have_the_same_keys_and_types_and_agree_with_the_manifest(m
 
 def test_parquet_names_units_version_and_settings(made_once):
     schema = pq.read_schema(made_once / "manifest.parquet")
-    assert schema.metadata[b"roomgen.schema_version"] == b"1"
+    assert schema.metadata[b"roomgen.schema_version"] == b"2"
     assert schema.metadata[b"roomgen.settings_hash"].decode() == roomgen.open(made_once).info["settings_hash"]
     assert schema.field("c50_db").metadata[b"unit"] == b"dB"
     file = pq.ParquetFile(made_once / "manifest.parquet")

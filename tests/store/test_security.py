@@ -6,7 +6,7 @@ import pytest
 
 import roomgen
 from roomgen.errors import DatasetError
-from roomgen.store.files import inside_data
+from roomgen.files import inside_data
 from roomgen.store.verify import verify
 
 EVIL = [

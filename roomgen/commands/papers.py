@@ -1,0 +1,47 @@
+"""`roomgen paper`: all datasets of a paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from roomgen.commands.common import (
+    JsonOption,
+    MaxBrokenOption,
+    OverwriteOption,
+    SeedOption,
+    WorkersOption,
+    complain,
+    print_result,
+    worker_count,
+)
+
+
+def paper(
+    name: Annotated[str, typer.Argument(metavar="[revrir|goetz|mvsd|mc-simclr|icl]", help="which paper")],
+    out: Annotated[Path, typer.Option(help="folder that its datasets are written to")],
+    scale: Annotated[float, typer.Option(help="share of the paper's counts, such as 0.01")] = 1.0,
+    speech: Annotated[Path | None, typer.Option(help="LibriSpeech, or any folder of speech  [default: embedded voices]")] = None,
+    events: Annotated[Path | None, typer.Option(help="FSDnoisy18k, ESC-50, ESC-10 or a folder  [default: procedural]")] = None,
+    scenes: Annotated[
+        Path | None, typer.Option(help="TAU 2022 Mobile, SoundSpaces-Speech, … or a folder  [default: procedural]")
+    ] = None,
+    dirs: Annotated[list[Path] | None, typer.Option(help="MicIRP or Multi-angle; may be repeated  [default: parametric]")] = None,
+    seed: SeedOption = 0,
+    workers: WorkersOption = None,
+    max_broken: MaxBrokenOption = 0.01,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Build all datasets of a paper: real corpora where their folders are given, embedded stand-ins where not."""
+    from roomgen.run.papers import Given, make_paper, paper_text
+
+    given = Given(speech=speech, events=events, scenes=scenes, dirs=tuple(dirs or ()), scale=scale, seed=seed)
+    try:
+        result = make_paper(name, out, given, workers=worker_count(workers), overwrite=overwrite, max_broken=max_broken)
+    except KeyboardInterrupt:
+        complain("interrupted. Finished shards are kept; the same command goes on from there.")
+        raise typer.Exit(130) from None
+    print_result(result, as_json, paper_text)

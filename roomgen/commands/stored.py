@@ -1,0 +1,71 @@
+"""Commands on a dataset that is there: verify, inspect, replay."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from roomgen.commands.common import DatasetArgument, JsonOption, complain, print_result
+
+
+def verify(
+    root: DatasetArgument,
+    deep: Annotated[bool, typer.Option("--deep", help="also decode all audio; measure and make a sample of rows again")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check that a dataset is whole and is what it says."""
+    from roomgen.store.verify import verify as check
+
+    problems = check(root, deep=deep)
+    if as_json:
+        print(json.dumps({"dataset": str(root), "deep": deep, "problems": problems}))
+    elif problems:
+        print("\n".join(problems))
+        complain(f"{root}: {len(problems)} problem{'s' if len(problems) > 1 else ''} found.")
+    else:
+        print(f"{root}: nothing wrong was found{' (deep)' if deep else ''}.")
+    if problems:
+        raise typer.Exit(1)
+
+
+def inspect(
+    root: DatasetArgument,
+    key: Annotated[str | None, typer.Argument(help="a sample; leave out for a summary of the dataset")] = None,
+    out: Annotated[Path, typer.Option(help="folder for the sample's picture and WAV")] = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Summarize a dataset; or show one sample: its row, its decay as PNG, its WAV."""
+    from roomgen.report.summary import dataset_text, row_text
+    from roomgen.store.dataset import Dataset
+
+    dataset = Dataset(root)
+    if key is None:
+        print_result(dataset.info, as_json, dataset_text)
+        return
+    from roomgen.report.decay_plot import write_sample
+
+    item = dataset[key]
+    picture, audio = write_sample(item, out)
+    print_result(item.row | {"png": str(picture), "wav": str(audio)}, as_json, row_text)
+
+
+def replay(root: DatasetArgument, key: Annotated[str, typer.Argument(help="a sample")], as_json: JsonOption = False) -> None:
+    """Make a sample again from its row and compare; exit code 1 if it is not the same."""
+    from roomgen.store.compare import compare_again
+    from roomgen.store.dataset import Dataset
+
+    dataset = Dataset(root)
+    comparison = compare_again(dataset, dataset[key])
+    result = {
+        "key": key,
+        "same": comparison.same,
+        "identical": comparison.identical,
+        "difference_db": None if comparison.identical else comparison.difference_db,
+        "labels": comparison.labels,
+    }
+    print_result(result, as_json, lambda _: f"{key}: {comparison.text}")
+    if not comparison.same:
+        raise typer.Exit(1)

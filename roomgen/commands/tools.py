@@ -1,0 +1,77 @@
+"""Commands that make no dataset: labels of anybody's responses, settings, materials, corpora, benchmarks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from roomgen.commands.common import JsonOption, PresetOption, SetOption, assignments, complain, print_result
+from roomgen.errors import RoomgenError
+
+
+def label(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE.wav…", help="impulse responses, measured or simulated")],
+    channel: Annotated[int, typer.Option(help="channel of each file, from 0")] = 0,
+    as_json: JsonOption = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="print CSV on stdout")] = False,
+) -> None:
+    """Measure RT60, C50 and the other labels of anybody's impulse responses."""
+    from roomgen.label_files import format_csv, format_json, format_table, label_file
+
+    if as_json and as_csv:
+        raise RoomgenError("--json and --csv exclude each other.")
+    results, failed = [], []
+    for file in files:
+        try:
+            results.append(label_file(file, channel=channel))
+        except RoomgenError as error:
+            failed.append(error)
+    if results or as_json:
+        print((format_json if as_json else format_csv if as_csv else format_table)(results).rstrip("\n"))
+    for failure in failed:
+        complain(str(failure))
+    if failed:
+        raise typer.Exit(1)
+
+
+def config(preset: PresetOption = "mixed", set_: SetOption = None) -> None:
+    """Print all settings of a preset, as JSON, with their dotted names for --set."""
+    from roomgen.settings import load_settings
+
+    print(json.dumps(load_settings(preset, assignments(set_)).model_dump(mode="json"), indent=1))
+
+
+def materials(as_json: JsonOption = False) -> None:
+    """List the wall materials and their absorption per octave band."""
+    from roomgen.acoustics.materials import database
+    from roomgen.report.summary import materials_text
+
+    table = {name: dict(zip(map(str, map(int, hz)), values, strict=True)) for name, (hz, values) in sorted(database().items())}
+    print_result(table, as_json, materials_text)
+
+
+def bench(
+    which: Annotated[str, typer.Argument(metavar="[all|engines|rt60|labels|writer|dataset|manifest]")] = "all",
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="draw engines and rt60; measures both")] = None,
+    rooms: Annotated[int | None, typer.Option(help="rooms to compare the engines in  [default: 16; --quick: 4]")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="a minute in place of ten")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure speed and accuracy, each against a peer in the same run."""
+    from dataclasses import replace
+
+    from roomgen.bench.effort import QUICK, Effort
+    from roomgen.bench.suite import run, text
+
+    effort = QUICK if quick else Effort()
+    print_result(run(which, effort if rooms is None else replace(effort, rooms=rooms), plot=plot), as_json, text)
+
+
+def corpora(as_json: JsonOption = False) -> None:
+    """List the corpora that `roomgen sources` and `roomgen devices` read: what each is, its licence, how its folder looks."""
+    from roomgen.corpora import catalog, catalog_text
+
+    print_result(catalog(), as_json, lambda _: catalog_text())

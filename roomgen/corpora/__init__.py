@@ -1,0 +1,104 @@
+"""Readers of corpora, one module each, known by name."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from roomgen.corpora.base import Corpus
+from roomgen.errors import RoomgenError, suggest
+
+_CORPORA = {
+    "librispeech": "librispeech:LibriSpeech",
+    "fsdnoisy18k": "fsdnoisy18k:FSDnoisy18k",
+    "esc50": "esc50:ESC50",
+    "esc10": "esc50:ESC10",
+    "tau2022": "tau2022:TAU2022Mobile",
+    "soundspaces-speech": "soundspaces_speech:SoundSpacesSpeech",
+    "avspeech": "avspeech:AcousticAVSpeech",
+    "micirp": "micirp:MicIRP",
+    "multi-angle": "multi_angle:MultiAngle",
+    "folder": "folder:AnyFolder",
+    "espeak": "espeak:Espeak",
+    "synthetic": "synthetic:SyntheticEvents",
+    "synthetic-scenes": "synthetic_scenes:SyntheticScenes",
+}
+
+
+def corpus_names() -> tuple[str, ...]:
+    """Return the names of all corpora."""
+    return tuple(_CORPORA)
+
+
+def corpus_class(name: str) -> type[Corpus]:
+    """Return the reader of a corpus.
+
+    Raises:
+        RoomgenError: no such corpus.
+    """
+    if name not in _CORPORA:
+        raise RoomgenError(f"unknown corpus {name!r}.{suggest(name, _CORPORA)} Corpora: {', '.join(_CORPORA)}.")
+    module, _, attribute = _CORPORA[name].partition(":")
+    kind: type[Corpus] = getattr(import_module(f"roomgen.corpora.{module}"), attribute)
+    return kind
+
+
+def open_corpus(name: str, root: Path | None, *, seed: int = 0, count: int | None = None) -> Corpus:
+    """Return a corpus in its folder.
+
+    Raises:
+        RoomgenError: no such corpus, or its folder is missing, or one was given that it does not need.
+    """
+    kind = corpus_class(name)
+    if kind.embedded and root is not None:
+        raise RoomgenError(f"the corpus {name} is embedded in roomgen: leave --root away.")
+    if not kind.embedded:
+        if count is not None:
+            raise RoomgenError(f"--count is for embedded corpora; {name} has the recordings that its folder holds.")
+        layout = "; ".join(line.strip() for line in kind.about.layout.strip().splitlines())
+        if root is None:
+            raise RoomgenError(
+                f"the corpus {name} needs --root DIR: its folder, which looks like this: {layout}. It comes from {kind.about.url}"
+            )
+        if not root.is_dir():
+            raise RoomgenError(
+                f"{root} is not a folder; {kind.about.title} looks like this: {layout}. It comes from {kind.about.url}"
+            )
+    return kind(root, seed=seed, count=count)
+
+
+def catalog() -> list[dict[str, Any]]:
+    """Return what is to be known of every corpus, as plain values."""
+    entries = []
+    for name in _CORPORA:
+        kind = corpus_class(name)
+        about = kind.about
+        entries.append(
+            {
+                "name": name,
+                "title": about.title,
+                "kind": about.kind,
+                "embedded": kind.embedded,
+                "url": about.url,
+                "licence": about.licence,
+                "size": about.size,
+                "layout": about.layout.strip(),
+                "papers": list(about.papers),
+            }
+        )
+    return entries
+
+
+def catalog_text() -> str:
+    """Return the catalog for reading: a paragraph per corpus."""
+    paragraphs = []
+    for entry in catalog():
+        papers = f"; for {', '.join(entry['papers'])}" if entry["papers"] else ""
+        where = "embedded in roomgen" if entry["embedded"] else entry["url"]
+        layout = "\n".join(f"    {line}" for line in entry["layout"].splitlines())
+        paragraphs.append(
+            f"{entry['name']}: {entry['title']} ({entry['kind']}{papers})\n  from     {where}\n  licence  {entry['licence']}\n"
+            f"  size     {entry['size']}\n{layout}"
+        )
+    return "\n\n".join(paragraphs)

@@ -1,0 +1,391 @@
+"""Sources: recordings of a corpus, resampled once and cut into segments, with what the corpus says of them.
+
+Splits divide groups (speakers, places, original recordings), never a group; or they are those of the corpus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from roomgen.audio_files import encode_flac
+from roomgen.audio_math import amplitude, fit, peak_db, resample, resampled_length, rms_db
+from roomgen.corpora import corpus_class, open_corpus
+from roomgen.corpora.base import BrokenFile, Clip, Corpus
+from roomgen.datasets.columns import SOURCES, Column
+from roomgen.datasets.family import Broken, Card, Family, Inputs, ShardPlan, shards_of
+from roomgen.datasets.samples import Sample, sample_of
+from roomgen.datasets.splits import divide, ranked, split_name, take
+from roomgen.datasets.streams import Stream, generator
+from roomgen.errors import RoomgenError
+from roomgen.settings import CommonSettings, SplitsSettings, resolve
+from roomgen.text import interval
+
+AUDIO_MEMBER = "audio.flac"
+MEASURED = ("gain_db", "rms_db", "peak_db")
+_SILENT_DB = -90.0  # below this a segment is digital silence or nearly so: nothing can be learned from it
+_CLIPS_PER_CHUNK = 8
+_FULL_SCALE_DB = -0.01
+
+
+class SourcesSettings(CommonSettings):
+    """All that decides the bytes of a dataset of sources.
+
+    ``fingerprint`` names the corpus' files; ``segment_s`` None keeps recordings whole; ``short`` says what becomes of a piece
+    that is shorter than a segment (of a longer recording the rest is kept from half a segment on); ``level`` "keep" leaves the
+    recording's level, "rms" and "peak" bring every segment to ``level_db``; ``take`` is the part of all groups that is used, so
+    that two datasets of one corpus can share none; ``max_samples`` limits a split, with pieces of as many recordings as
+    possible, ``per_clip`` the pieces of a recording.
+    """
+
+    family: Literal["sources"] = "sources"
+    corpus: str
+    fingerprint: str
+    corpus_seed: int = 0
+    corpus_count: Annotated[int, Field(ge=1)] | None = None
+    fs_hz: Annotated[int, Field(ge=4000, le=192_000)] = 16000
+    segment_s: Annotated[float, Field(gt=0, le=3600)] | None = None
+    short: Literal["pad", "repeat", "drop"] = "pad"
+    channels: Literal["mono", "keep"] = "mono"
+    level: Literal["keep", "rms", "peak"] = "keep"
+    level_db: Annotated[float, Field(le=0, ge=-100)] = -26.0
+    bits: Literal[16, 24] = 16
+    subsets: tuple[str, ...] = ()
+    take: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.0, 1.0)
+    max_samples: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    per_clip: Annotated[int, Field(ge=1)] | None = None
+    split_by: Literal["group", "subset"] = "group"
+    splits: SplitsSettings = SplitsSettings()
+
+    @field_validator("take")
+    @classmethod
+    def _rises(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] >= value[1]:
+            raise ValueError(f"{list(value)} must rise")
+        return value
+
+
+class Unit(NamedTuple):
+    """Some segments of one recording; what travels to a worker."""
+
+    clip: Clip
+    segments: tuple[int, ...]
+    start: int
+    """Number of the first one in its split."""
+
+
+class SourcesPlan:
+    """Which segments of which recordings stand where; see the module's text."""
+
+    def __init__(self, settings: SourcesSettings, inputs: Inputs) -> None:
+        self.settings = settings
+        corpus = corpus_of(settings, inputs)
+        found = corpus.fingerprint()
+        if found != settings.fingerprint:
+            raise RoomgenError(
+                f"the corpus {settings.corpus} has changed since the dataset was begun ({settings.fingerprint}, now {found}): "
+                "its files were added to, removed or altered. Use another --out, or --overwrite.",
+                exit_code=1,
+            )
+        clips = corpus.clips()
+        self.files = len(clips)
+        if settings.subsets:
+            clips = _of_subsets(clips, settings)
+        self.broken: tuple[Broken, ...] = ()
+        counted: list[tuple[Clip, int]] = []
+        broken = []
+        for clip in clips:
+            try:
+                fs_hz, _, frames = corpus.probe(clip)
+            except BrokenFile as error:
+                broken.append(Broken(error.name, error.reason))
+                continue
+            count = segment_count(settings, fs_hz=fs_hz, frames=frames)
+            if count:
+                counted.append((clip, count))
+        self.broken = tuple(broken)
+        if not counted and not broken:
+            raise RoomgenError(
+                f"the corpus {settings.corpus} has no recording that lasts for a segment of {settings.segment_s:g} s: ask for "
+                "shorter ones (--segment), or fill up with --short pad or --short repeat."
+            )
+        self._splits = _divided(settings, counted)
+        self.split_sizes = {name: sum(len(unit.segments) for unit in units) for name, units in self._splits.items()}
+
+    def __len__(self) -> int:
+        return sum(self.split_sizes.values())
+
+    @property
+    def shards(self) -> tuple[ShardPlan, ...]:
+        """All shards, split by split."""
+        return shards_of(self.split_sizes, self.settings.shard_size)
+
+    def chunks(self, shard: ShardPlan) -> Iterator[Sequence[Unit]]:
+        """Yield the shard's segments, some recordings at a time."""
+        waiting: list[Unit] = []
+        for unit in self._splits[shard.split]:
+            first, last = max(shard.start - unit.start, 0), min(shard.start + shard.count - unit.start, len(unit.segments))
+            if first < last:
+                waiting.append(Unit(unit.clip, unit.segments[first:last], unit.start + first))
+                if len(waiting) == _CLIPS_PER_CHUNK:
+                    yield waiting
+                    waiting = []
+        if waiting:
+            yield waiting
+
+
+class SourcesFamily(Family):
+    """Recordings of a corpus."""
+
+    name = "sources"
+    unit = "segment"
+    settings_model = SourcesSettings
+    audio_member = AUDIO_MEMBER
+    counts = {"clip": "recordings", "speaker": "speakers", "class_name": "classes"}  # noqa: RUF012 (as declared in Family)
+    spreads = {"rms_db": ("level", "dB")}  # noqa: RUF012
+
+    def columns(self, settings: SourcesSettings) -> tuple[Column, ...]:
+        return SOURCES
+
+    def members(self, settings: SourcesSettings) -> tuple[str, ...]:
+        return tuple(sorted((AUDIO_MEMBER, "json", *corpus_class(settings.corpus).extra_members)))
+
+    def plan(self, settings: SourcesSettings, inputs: Inputs) -> SourcesPlan:
+        return SourcesPlan(settings, inputs)
+
+    def make(self, settings: SourcesSettings, inputs: Inputs, split: str, units: Sequence[Unit]) -> Iterator[Sample | Broken]:
+        corpus = corpus_of(settings, inputs)
+        for unit in units:
+            try:
+                recording = corpus.read(unit.clip)
+                whole, gain_db = _prepared(settings, recording.audio, recording.fs_hz, unit.clip.name)
+            except BrokenFile as error:
+                yield Broken(error.name, error.reason)
+                continue
+            for number, segment in enumerate(unit.segments, start=unit.start):
+                audio, row = _cut(settings, whole, segment)
+                row["gain_db"] += gain_db
+                if rms_db(audio) < _SILENT_DB:
+                    yield Broken(f"{unit.clip.name}-{segment:04d}", "the segment is silent", counts=False)
+                    continue
+                row |= _clip_columns(settings, unit.clip, segment, recording.fs_hz)
+                row |= {"split": split, "seed_index": number}
+                members = {AUDIO_MEMBER: encode_flac(audio, fs_hz=settings.fs_hz, bits=settings.bits), **recording.extras}
+                yield sample_of(row, members, SOURCES)
+
+    def again(
+        self, settings: SourcesSettings, inputs: Inputs, row: Mapping[str, Any]
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        clip = _clips_by_name(settings.corpus, inputs.get("corpus"), settings.corpus_seed, settings.corpus_count).get(row["clip"])
+        if clip is None:
+            raise RoomgenError(f"the corpus {settings.corpus} no longer has the recording {row['clip']!r}.", exit_code=1)
+        recording = corpus_of(settings, inputs).read(clip)
+        whole, gain_db = _prepared(settings, recording.audio, recording.fs_hz, clip.name)
+        audio, measured = _cut(settings, whole, int(row["segment"]))
+        step = float(1 << (settings.bits - 1))  # as the FLAC file rounds it
+        stored = (np.clip(np.rint(audio.astype(np.float64) * step), -step, step - 1) / step).astype(np.float32)
+        return stored, {"gain_db": measured["gain_db"] + gain_db, **self.measured(settings, row, stored)}
+
+    def measured(self, settings: SourcesSettings, row: Mapping[str, Any], audio: NDArray[np.float32]) -> dict[str, Any]:
+        return {"rms_db": rms_db(audio), "peak_db": peak_db(audio)}
+
+    def card(self, settings: Mapping[str, Any], totals: Mapping[str, Any]) -> Card:
+        about = corpus_class(settings["corpus"]).about
+        cut = "whole recordings" if settings["segment_s"] is None else f"segments of {settings['segment_s']:g} s"
+        embedded = corpus_class(settings["corpus"]).embedded
+        origin = "an embedded stand-in, made by roomgen" if embedded else f"{about.url}, licence: {about.licence}"
+        by = "the corpus' own subsets" if settings["split_by"] == "subset" else "groups (speakers, places, original recordings)"
+        return Card(
+            title=f"Sources: {about.title}",
+            text=f"{totals['samples']} {cut} of {totals['recordings']} recordings, {totals['audio_s'] / 3600:.2f} hours at "
+            f"{settings['fs_hz']} Hz, level {interval(totals['rms_db'], 'dB')}. Origin: {origin}. Splits are by {by}.",
+            members="`KEY.audio.flac`" + "".join(f", `KEY.{ending}`" for ending in corpus_class(settings["corpus"]).extra_members),
+            example='sources = pd.read_parquet("manifest.parquet")\nsources.groupby("split").speaker.nunique()',
+            tags=("speech",) if about.kind == "speech" else ("sound",),
+        )
+
+
+def sources_settings(
+    corpus: str, root: Path | None, overrides: Mapping[str, Any], *, flags: Mapping[str, str] | None = None
+) -> tuple[SourcesSettings, dict[str, Path]]:
+    """Return the settings and inputs of a dataset of a corpus.
+
+    Args:
+        corpus: its name; ``roomgen corpora`` lists them.
+        root: its folder, or None for an embedded one.
+        overrides: dotted key to value.
+        flags: what errors shall call a key.
+
+    Raises:
+        RoomgenError: no such corpus, folder or setting; the folder is laid out otherwise.
+    """
+    kind = corpus_class(corpus)
+    seed, count = int(overrides.get("corpus_seed", 0)), overrides.get("corpus_count")
+    opened = _opened(corpus, root, seed, count)
+    tree: dict[str, Any] = {"corpus": corpus, "fingerprint": opened.fingerprint(), "split_by": kind.default_split}
+    settings = resolve(tree, overrides, model=SourcesSettings, flags=flags)
+    return settings, {} if root is None else {"corpus": root}
+
+
+@lru_cache(maxsize=4)
+def _opened(name: str, root: Path | None, seed: int, count: int | None) -> Corpus:
+    return open_corpus(name, root, seed=seed, count=count)
+
+
+@lru_cache(maxsize=2)
+def _clips_by_name(name: str, root: Path | None, seed: int, count: int | None) -> dict[str, Clip]:
+    return {clip.name: clip for clip in _opened(name, root, seed, count).clips()}
+
+
+def corpus_of(settings: SourcesSettings, inputs: Inputs) -> Corpus:
+    """Return the corpus of the settings, opened in its folder."""
+    return _opened(settings.corpus, inputs.get("corpus"), settings.corpus_seed, settings.corpus_count)
+
+
+def segment_count(settings: SourcesSettings, *, fs_hz: int, frames: int) -> int:
+    """Return how many segments a recording gives."""
+    n = resampled_length(frames, fs_in_hz=fs_hz, fs_hz=settings.fs_hz)
+    if settings.segment_s is None:
+        return int(n > 0)
+    length = segment_length(settings)
+    whole, rest = divmod(n, length)
+    if settings.short != "drop" and rest:
+        whole += int(whole == 0 or 2 * rest >= length)
+    return whole if settings.per_clip is None else min(whole, settings.per_clip)
+
+
+def segment_length(settings: SourcesSettings) -> int:
+    """Return the length of a segment in samples."""
+    assert settings.segment_s is not None  # asked of cut datasets only
+    return max(round(settings.segment_s * settings.fs_hz), 1)
+
+
+def _of_subsets(clips: list[Clip], settings: SourcesSettings) -> list[Clip]:
+    known = sorted({clip.subset for clip in clips})
+    unknown = [name for name in settings.subsets if name not in known]
+    if unknown:
+        raise RoomgenError(
+            f"the corpus {settings.corpus} has no subset {', '.join(unknown)}; "
+            f"it has {', '.join(name or '(none)' for name in known)}."
+        )
+    return [clip for clip in clips if clip.subset in settings.subsets]
+
+
+def _divided(settings: SourcesSettings, counted: list[tuple[Clip, int]]) -> dict[str, list[Unit]]:
+    """Return the units of each split: its recordings shuffled, their segments together."""
+    sizes: dict[str, int] = {}
+    for clip, count in counted:
+        sizes[group_of(clip)] = sizes.get(group_of(clip), 0) + count
+    order = ranked(sorted(sizes), generator(settings.seed, Stream.SPLIT))
+    chosen = take(order, sizes, *settings.take)
+    if settings.split_by == "group":
+        split_of = divide(chosen, sizes, settings.splits.shares, what=f"groups of the corpus {settings.corpus}")
+        names = list(settings.splits.shares)
+    else:
+        split_of, names = {}, sorted({split_name(clip.subset) for clip, _ in counted})
+    kept = set(chosen)
+    divided: dict[str, list[tuple[Clip, int]]] = {name: [] for name in names}
+    for clip, count in counted:
+        if group_of(clip) in kept:
+            divided[split_of.get(group_of(clip)) or split_name(clip.subset)].append((clip, count))
+    units = {}
+    for index, (name, clips) in enumerate(divided.items()):
+        shuffled = [clips[i] for i in generator(settings.seed, Stream.ORDER, index).permutation(len(clips))]
+        units[name] = _numbered(_limited(shuffled, settings.max_samples.get(name)))
+    return {name: members for name, members in units.items() if members}
+
+
+def _limited(clips: list[tuple[Clip, int]], limit: int | None) -> list[tuple[Clip, tuple[int, ...]]]:
+    """Return the segments to use of each recording: all, or the first ones of as many recordings as the limit allows."""
+    if limit is None:
+        return [(clip, tuple(range(count))) for clip, count in clips]
+    used, left, depth = [0] * len(clips), limit, 0
+    while left > 0 and depth < max((count for _, count in clips), default=0):
+        for i, (_, count) in enumerate(clips):
+            if left > 0 and depth < count:
+                used[i], left = depth + 1, left - 1
+        depth += 1
+    return [(clip, tuple(range(used[i]))) for i, (clip, _) in enumerate(clips) if used[i]]
+
+
+def _numbered(clips: list[tuple[Clip, tuple[int, ...]]]) -> list[Unit]:
+    units, start = [], 0
+    for clip, segments in clips:
+        units.append(Unit(clip, segments, start))
+        start += len(segments)
+    return units
+
+
+def group_of(clip: Clip) -> str:
+    """Return what may not be divided between splits."""
+    return clip.group or clip.name
+
+
+def _prepared(settings: SourcesSettings, audio: NDArray[np.float32], fs_hz: int, name: str) -> tuple[NDArray[np.float32], float]:
+    """Return the whole recording at the rate and with the channels of the settings, and the gain against clipping in dB."""
+    if not np.isfinite(audio).all():
+        raise BrokenFile(name, "holds values that are not finite")
+    if not audio.any():
+        raise BrokenFile(name, "is silent from end to end")
+    if settings.channels == "mono" and len(audio) > 1:
+        audio = audio.mean(axis=0, keepdims=True, dtype=np.float64).astype(np.float32)
+    audio = resample(audio, fs_in_hz=fs_hz, fs_hz=settings.fs_hz)
+    over = max(peak_db(audio) - _FULL_SCALE_DB, 0.0)  # resampling overshoots, and float files may go beyond full scale
+    return (audio * np.float32(amplitude(-over)) if over else audio), -over
+
+
+def _cut(settings: SourcesSettings, whole: NDArray[np.float32], segment: int) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """Return one segment (channel, time) and the columns that follow from cutting it."""
+    if settings.segment_s is None:
+        piece, start, filled = whole, 0, 0
+    else:
+        length = segment_length(settings)
+        start = segment * length
+        piece = whole[:, start : start + length]
+        filled = length - piece.shape[1]
+        if filled and settings.short == "repeat":
+            piece = np.tile(piece, (1, -(-length // piece.shape[1])))
+        piece = fit(piece, length)
+    gain_db = 0.0
+    level_db = rms_db(piece) if settings.level == "rms" else peak_db(piece)
+    if settings.level != "keep" and np.isfinite(level_db):
+        gain_db = min(settings.level_db - level_db, _FULL_SCALE_DB - peak_db(piece))
+        piece = piece * np.float32(amplitude(gain_db))
+    row: dict[str, Any] = {
+        "segment": segment,
+        "start_s": start / settings.fs_hz,
+        "filled_s": filled / settings.fs_hz,
+        "fs_hz": settings.fs_hz,
+        "n_channels": len(piece),
+        "n_samples": piece.shape[1],
+        "gain_db": gain_db,
+        "rms_db": rms_db(piece),
+        "peak_db": peak_db(piece),
+    }
+    return piece, row
+
+
+def _clip_columns(settings: SourcesSettings, clip: Clip, segment: int, fs_hz: int) -> dict[str, Any]:
+    return {
+        "key": f"{clip.name}-{segment:04d}",
+        "corpus": settings.corpus,
+        "clip": clip.name,
+        "file": clip.path,
+        "source_fs_hz": fs_hz,
+        "speaker": clip.speaker,
+        "sex": clip.sex,
+        "text": clip.text,
+        "class_name": clip.class_name,
+        "fold": clip.fold,
+        "subset": clip.subset,
+        "device": clip.device,
+        "location": clip.location,
+        "group": group_of(clip),
+        "licence": clip.licence,
+    }

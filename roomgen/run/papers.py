@@ -1,0 +1,344 @@
+"""All datasets of a paper by one command: real corpora where their folders are given, embedded stand-ins where not.
+
+Each paper is a list of parts, made one after another into folders of one folder. ``scale`` shrinks counts, never structure. What
+every part is, and whether it is real, stands in ``paper.json``, in ``README.md`` beside it, and in the card of each part.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from roomgen.corpora import corpus_class, open_corpus
+from roomgen.datasets.devices import devices_settings
+from roomgen.datasets.renders import renders_settings
+from roomgen.datasets.sources import sources_settings
+from roomgen.errors import RoomgenError, suggest
+from roomgen.files import write_text
+from roomgen.run.generate import generate
+from roomgen.settings import load_settings
+from roomgen.text import duration
+
+PAPERS = {
+    "revrir": "RevRIR (Bitterman et al., Interspeech 2024): speech and responses of 110 rooms in one space",
+    "goetz": "Götz et al. (ICASSP 2023): contrastive acoustic parameters",
+    "mvsd": "MVSD (Ma et al., ECCV 2024): visual acoustic matching and dereverberation",
+    "mc-simclr": "MC-SimCLR (Jiang et al., ICASSP 2024): spatial sound events",
+    "icl": "ICL (Schmidt and Peters, DCASE 2023): device invariance of scene classification",
+}
+_CANDIDATES = {
+    "speech": ("librispeech", "folder"),
+    "events": ("fsdnoisy18k", "esc50", "esc10", "folder"),
+    "scenes": ("tau2022", "soundspaces-speech", "avspeech", "esc10", "folder"),
+}
+_STAND_INS = {"speech": "espeak", "events": "synthetic", "scenes": "synthetic-scenes"}
+_EVALUATION_SUBSETS = ("dev-clean", "test-clean", "dev-other", "test-other")
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the user gave: folders of corpora, the scale and the seed."""
+
+    speech: Path | None = None
+    events: Path | None = None
+    scenes: Path | None = None
+    dirs: tuple[Path, ...] = ()
+    scale: float = 1.0
+    seed: int = 0
+
+    def count(self, full: int, *, least: int = 1) -> int:
+        """Return a count of the paper at this scale."""
+        return max(round(full * self.scale), min(least, full))
+
+
+@dataclass(frozen=True)
+class Part:
+    """One dataset of a paper: its folder, where its data come from, and its settings and inputs once the parts before it exist."""
+
+    name: str
+    origin: str
+    real: bool
+    settings: Callable[[], tuple[Any, dict[str, Path]]]
+
+
+@dataclass(frozen=True)
+class _Corpus:
+    name: str
+    root: Path | None
+
+    @property
+    def real(self) -> bool:
+        return not corpus_class(self.name).embedded
+
+    @property
+    def origin(self) -> str:
+        about = corpus_class(self.name).about
+        return f"{about.title} ({about.licence})" if self.real else f"stand-in: {about.title}, embedded in roomgen"
+
+    def settings(self, **overrides: Any) -> tuple[Any, dict[str, Path]]:
+        note = "" if self.real else "Embedded stand-in for recordings that the paper used: do not compare results with the paper's."
+        return sources_settings(self.name, self.root, {"note": note, **_dotted(overrides)})
+
+    @property
+    def subsets(self) -> list[str]:
+        return sorted({clip.subset for clip in open_corpus(self.name, self.root).clips()}) if self.real else []
+
+
+def make_paper(
+    name: str, root: Path, given: Given, *, workers: int, overwrite: bool = False, progress: bool = True, max_broken: float = 0.01
+) -> dict[str, Any]:
+    """Make all parts of a paper in a folder and return what each holds; parts that are complete are kept.
+
+    Raises:
+        RoomgenError: no such paper, or a part cannot be made (the error names it); parts before it stay.
+    """
+    if name not in PAPERS:
+        raise RoomgenError(f"unknown paper {name!r}.{suggest(name, PAPERS)} Papers: {', '.join(PAPERS)}.")
+    if not 0 < given.scale <= 100:
+        raise RoomgenError(f"--scale {given.scale:g} is outside 0…100: 1 is the paper's size.")
+    done: list[dict[str, Any]] = []
+    for part in _PARTS[name](root, given):
+        try:
+            settings, inputs = part.settings()
+            summary = generate(
+                settings,
+                root / part.name,
+                workers=workers,
+                overwrite=overwrite,
+                progress=progress,
+                inputs=inputs,
+                max_broken=max_broken,
+            )
+        except RoomgenError as error:
+            raise RoomgenError(f"part {part.name}: {error}", exit_code=error.exit_code) from None
+        done.append({"part": part.name, "origin": part.origin, "real": part.real, **summary, "out": part.name})
+    result = {"paper": name, "title": PAPERS[name], "scale": given.scale, "seed": given.seed, "parts": done}
+    kept = {**result, "parts": [{k: v for k, v in part.items() if k not in ("made", "seconds")} for part in done]}
+    write_text(root / "paper.json", json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    write_text(root / "README.md", _readme(result))
+    return result
+
+
+def _readme(result: Mapping[str, Any]) -> str:
+    rows = "".join(
+        f"| [{p['part']}]({p['part']}/) | {p['family']} | {p['samples']} | {p['audio_s'] / 3600:.2f} | "
+        f"{'' if p['real'] else '**'}{p['origin']}{'' if p['real'] else '**'} |\n"
+        for p in result["parts"]
+    )
+    scale = "at the paper's size" if result["scale"] == 1 else f"at {result['scale']:g} times the paper's counts"
+    return (
+        f"# {result['title']}\n\nAll datasets of the paper, {scale}, seed {result['seed']}. Stand-ins are in bold: they take the "
+        "place of recordings that were not given, and results on them say nothing about the paper.\n\n"
+        f"| part | family | samples | hours | origin |\n|---|---|---|---|---|\n{rows}"
+    )
+
+
+def paper_text(result: Mapping[str, Any]) -> str:
+    """Return what the command prints: a line per part."""
+    lines = [f"{result['title']}, scale {result['scale']:g}"]
+    width = max(len(part["part"]) for part in result["parts"])
+    for part in result["parts"]:
+        splits = ", ".join(f"{name} {count}" for name, count in part["splits"].items())
+        took = f"made in {duration(part['seconds'])}" if part["made"] else "was complete"
+        lines.append(f"  {part['part']:<{width}}  {part['samples']} ({splits}), {duration(part['audio_s'])}; {took}")
+        lines.append(f"  {'':<{width}}  {part['origin']}")
+        for name, reason in part["broken_files"][:5]:
+            lines.append(f"  {'':<{width}}  left out: {name}: {reason}")
+    return "\n".join(lines)
+
+
+def _revrir(root: Path, given: Given) -> Iterator[Part]:
+    test = given.count(100)
+    train = given.count(5000)
+    shares = {"train": train / (train + test), "test": test / (train + test)}
+    yield _rooms("rirs", "revrir", given, {"rooms.count": 110, "place.rirs_per_room": train + test, "splits.shares": shares})
+    speech = _corpus("speech", given.speech)
+    common = {"fs_hz": 8000, "segment_s": 10.0, "short": "pad", "per_clip": 1, "seed": given.seed}
+    counts = {"train": given.count(20_000, least=200), "test": given.count(2703, least=50)}
+    if not speech.real:
+        common["corpus_count"] = given.count(4000, least=300)
+    for name, stretch in (("train", (0.0, 0.9)), ("test", (0.9, 1.0))):
+        subset = _subset(speech, name)
+        where = {"subsets": (subset,)} if subset else {"take": stretch}
+        overrides = {**common, **where, "splits__shares": {name: 1.0}, "max_samples": {name: counts[name]}, "split_by": "group"}
+        yield Part(f"{name}-speech", speech.origin, speech.real, lambda o=overrides: speech.settings(**o))
+
+
+def _goetz(root: Path, given: Given) -> Iterator[Part]:
+    upstream = {"rooms.count": given.count(64, least=8), "splits.shares": {"train": 1.0}, "seed": given.seed + 1}
+    yield _rooms("upstream-rirs", "goetz", given, upstream)
+    yield _rooms("downstream-rirs", "goetz", given, {"rooms.count": given.count(100, least=10)})
+    speech = _corpus("speech", given.speech)
+    common: dict[str, Any] = {"fs_hz": 16000, "segment_s": 4.0, "short": "drop", "seed": given.seed, "split_by": "group"}
+    if not speech.real:
+        common["corpus_count"] = given.count(600, least=120)
+    counts = {name: given.count(count, least=8) for name, count in (("train", 128), ("val", 32), ("test", 32))}
+    # A third of the speakers is enough for 192 segments; the others are heard downstream.
+    up = {**common, "take": (0.0, 0.35), "max_samples": counts, "splits__shares": {"train": 0.66, "val": 0.17, "test": 0.17}}
+    yield Part("upstream-speech", speech.origin, speech.real, lambda: speech.settings(**up))
+    down = {**common, "take": (0.35, 1.0), "splits__shares": {"train": 0.66, "val": 0.17, "test": 0.17}}
+    yield Part("downstream-speech", speech.origin, speech.real, lambda: speech.settings(**down))
+
+
+def _mvsd(root: Path, given: Given) -> Iterator[Part]:
+    if given.scenes is not None:
+        scenes = _corpus("scenes", given.scenes, among=("soundspaces-speech", "avspeech"))
+        overrides = {"fs_hz": 16000, "seed": given.seed, "split_by": "subset"}
+        yield Part(scenes.name, scenes.origin, True, lambda: scenes.settings(**overrides))
+    speech = _corpus("speech", given.speech)
+    common: dict[str, Any] = {"fs_hz": 16000, "segment_s": 2.56, "short": "drop", "seed": given.seed, "split_by": "group"}
+    if not speech.real:
+        common["corpus_count"] = given.count(3000, least=100)
+    rooms = {
+        "paired": (given.count(400, least=8), given.seed, (0.0, 0.85)),
+        "unpaired": (given.count(69, least=4), given.seed + 1, (0.85, 1.0)),
+    }
+    shares = {
+        "paired": {"train": 0.8, "val": 0.05, "test_unseen": 0.15},
+        "unpaired": {"train": 1.0},  # 17.3 % of the paired samples: audio with a view but no clean speech, and clean speech alone
+    }
+    spoken = {"paired": {"train": 0.7, "val": 0.1, "test_unseen": 0.1, "test_seen": 0.1}, "unpaired": {"train": 1.0}}
+    for name, (count, seed, stretch) in rooms.items():
+        overrides = {"rooms.count": count, "seed": seed, "splits.shares": shares[name]}
+        if name == "paired":
+            overrides["splits.seen"] = 0.1
+        yield _rooms(f"{name}-rooms", "mvsd", given, overrides)
+        said = {**common, "take": stretch, "splits__shares": spoken[name]}
+        yield Part(f"{name}-speech", speech.origin, speech.real, lambda o=said: speech.settings(**o))
+        yield _render(
+            root,
+            f"{name}-reverberant",
+            given,
+            speech,
+            {"sources": f"{name}-speech", "rirs": f"{name}-rooms"},
+            {"clean": name == "paired"},
+        )
+
+
+def _mc_simclr(root: Path, given: Given) -> Iterator[Part]:
+    shares = {"noisy": 0.8, "clean": 0.1, "test": 0.1}
+    yield _rooms("arrays", "mc-simclr", given, {"rooms.count": given.count(1000, least=20), "splits.shares": shares})
+    events = _corpus("events", given.events)
+    common: dict[str, Any] = {"fs_hz": 16000, "segment_s": 4.0, "short": "repeat", "seed": given.seed}
+    if not events.real:
+        common["corpus_count"] = given.count(18_532, least=200)
+    if events.name == "fsdnoisy18k":  # its noisy, clean and test parts are what the paper trains and tests on
+        common["split_by"] = "subset"
+    else:
+        common |= {"split_by": "group", "splits__shares": shares}
+    if given.scale < 1 and events.real:
+        common["max_samples"] = {name: given.count(round(20_000 * share), least=100) for name, share in shares.items()}
+    yield Part("events", events.origin, events.real, lambda: events.settings(**common))
+    yield _render(root, "scenes", given, events, {"sources": "events", "rirs": "arrays"}, {})
+
+
+def _icl(root: Path, given: Given) -> Iterator[Part]:
+    scenes = _corpus("scenes", given.scenes if given.scenes is not None else given.events)
+    common: dict[str, Any] = {"fs_hz": 32_000, "segment_s": 10.0, "short": "pad", "seed": given.seed}
+    if scenes.name != "tau2022":
+        common |= {"split_by": "group", "splits__shares": {"train": 0.8, "test": 0.2}}
+    if scenes.name == "esc10":
+        common["segment_s"] = 5.0
+    if not scenes.real:
+        common["corpus_count"] = given.count(2000, least=100)
+    by_device = scenes.name == "tau2022"
+    yield Part("scenes", scenes.origin, scenes.real, lambda: scenes.settings(**common))
+    vintage, multi = _dir_folders(given.dirs)
+    for name, folder, kind in (("vintage-dirs", vintage, "folder"), ("multi-dirs", multi, "multi-angle")):
+        if folder is not None:
+            imported = {"seed": given.seed}
+            yield Part(name, f"{folder.name} (imported)", True, lambda f=folder, k=kind, o=imported: devices_settings(k, f, o))
+        else:
+            made: dict[str, Any] = {"seed": given.seed, "note": "Parametric stand-in for measured device responses."}
+            if name == "vintage-dirs":
+                made |= {"seed": given.seed + 1, "count": 66, "angles_deg": (0.0,), "distances_m": (0.5,)}
+            else:
+                made |= {"count": given.count(25, least=4)}
+            yield Part(name, "stand-in: parametric microphones", False, lambda o=made: devices_settings("microphones", None, o))
+    if by_device:
+        return  # recorded by the devices themselves
+    seen, unseen = ("A", "B", "C", "S1", "S2", "S3"), ("S4", "S5", "S6")
+    recorders = {"seed": given.seed, "recorders": {"train": seen, "test": (*seen, *unseen)}}
+    yield Part(
+        "recorders",
+        "simulated: recording devices after TAU's A, B, C, S1-S6",
+        False,
+        lambda: devices_settings("recorders", None, recorders),
+    )
+    # The official fold has 102,150 pieces of device A and about 7,494 of each other one.
+    weights = {"train": {"A": 102_150 / 7494}}
+    yield _render(
+        root,
+        "scenes-by-device",
+        given,
+        scenes,
+        {"sources": "scenes", "devices": "recorders"},
+        {"device_weights": weights, "level": "keep", "per_source": 2},
+    )
+
+
+_PARTS: dict[str, Callable[[Path, Given], Iterator[Part]]] = {
+    "revrir": _revrir,
+    "goetz": _goetz,
+    "mvsd": _mvsd,
+    "mc-simclr": _mc_simclr,
+    "icl": _icl,
+}
+
+
+def _rooms(name: str, preset: str, given: Given, overrides: dict[str, Any]) -> Part:
+    values = {"seed": given.seed, **overrides}
+    return Part(name, f"simulated: preset {preset}", True, lambda: (load_settings(preset, values), {}))
+
+
+def _render(root: Path, name: str, given: Given, corpus: _Corpus, parts: dict[str, str], overrides: dict[str, Any]) -> Part:
+    inputs = {kind: root / part for kind, part in parts.items()}
+    note = "" if corpus.real else "The sources are embedded stand-ins: do not compare results with the paper's."
+    values = {"seed": given.seed, "note": note, **overrides}
+    origin = f"{corpus.origin}, rendered"
+    return Part(name, origin, corpus.real, lambda: (renders_settings(inputs, values), inputs))
+
+
+def _corpus(kind: str, folder: Path | None, *, among: tuple[str, ...] | None = None) -> _Corpus:
+    """Return the corpus in a folder, whichever of its kind it is; without a folder the stand-in."""
+    if folder is None:
+        return _Corpus(_STAND_INS[kind], None)
+    reasons = []
+    for name in among or _CANDIDATES[kind]:
+        try:
+            open_corpus(name, folder).clips()
+            return _Corpus(name, folder)
+        except RoomgenError as error:
+            reasons.append(f"{name}: {error}")
+    raise RoomgenError(f"{folder} holds none of the corpora that --{kind} can be. " + " | ".join(reasons))
+
+
+def _subset(speech: _Corpus, name: str) -> str | None:
+    """Return the official part of LibriSpeech for training or testing RevRIR, or None where it is not there."""
+    here = speech.subsets
+    evaluation = next((subset for subset in _EVALUATION_SUBSETS if subset in here), None)
+    if "train-clean-100" not in here or evaluation is None:
+        return None
+    return "train-clean-100" if name == "train" else evaluation
+
+
+def _dir_folders(folders: tuple[Path, ...]) -> tuple[Path | None, Path | None]:
+    """Return which folder holds single responses of many microphones, and which one those of many angles and distances."""
+    from roomgen.corpora.multi_angle import looks_multi_angle
+
+    vintage = multi = None
+    for folder in folders:
+        if not folder.is_dir():
+            raise RoomgenError(f"--dirs {folder} is not a folder: give one with WAV files of device responses.")
+        if looks_multi_angle(folder):
+            multi = folder
+        else:
+            vintage = folder
+    return vintage, multi
+
+
+def _dotted(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    return {key.replace("__", "."): value for key, value in overrides.items()}
