@@ -188,11 +188,13 @@ def _linear(count: int, spacing_m: float) -> NDArray[np.float64]:
 
 
 def _square(count: int, side_m: float) -> NDArray[np.float64]:
-    return side_m / 2.0 * np.array([[1, 1, 0], [-1, 1, 0], [-1, -1, 0], [1, -1, 0]], dtype=np.float64)
+    corners: NDArray[np.float64] = np.array([[1, 1, 0], [-1, 1, 0], [-1, -1, 0], [1, -1, 0]], dtype=np.float64)
+    return side_m / 2.0 * corners
 
 
 def _tetra(count: int, radius_m: float) -> NDArray[np.float64]:
-    return radius_m / np.sqrt(3.0) * np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=np.float64)
+    corners: NDArray[np.float64] = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=np.float64)
+    return radius_m / float(np.sqrt(3.0)) * corners
 
 
 def _binaural(count: int, distance_m: float) -> NDArray[np.float64]:

@@ -148,9 +148,16 @@ def fingerprint_of(root: Path, clips: Iterable[Clip]) -> str:
     """Return 16 hexadecimal digits that change with any clip's description or any file's size."""
     digest = hashlib.sha256()
     for clip in clips:
-        sizes = [(root / path).stat().st_size if (root / path).is_file() else -1 for path in clip.paths or (clip.path,)]
+        sizes = [_size(root / path) for path in clip.paths or (clip.path,)]
         digest.update(repr((clip, sizes)).encode())
     return digest.hexdigest()[:16]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size if path.is_file() else -1
+    except (OSError, ValueError):
+        return -1
 
 
 def clip_name(path: str) -> str:
@@ -179,9 +186,13 @@ def inside(root: Path, path: str) -> Path:
         BrokenFile: outside, or no file.
     """
     full = root / path
-    if not full.resolve().is_relative_to(root.resolve()):
+    try:
+        within, there = full.resolve().is_relative_to(root.resolve()), full.is_file()
+    except (OSError, ValueError, RuntimeError):  # too long a name, a link to itself
+        within, there = True, False
+    if not within:
         raise BrokenFile(path, "leads out of the corpus' folder")
-    if not full.is_file():
+    if not there:
         raise BrokenFile(path, "no such file")
     return full
 

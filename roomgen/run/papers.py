@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -164,13 +165,15 @@ def _revrir(root: Path, given: Given) -> Iterator[Part]:
         subset = _subset(speech, name)
         where = {"subsets": (subset,)} if subset else {"take": stretch}
         overrides = {**common, **where, "splits__shares": {name: 1.0}, "max_samples": {name: counts[name]}, "split_by": "group"}
-        yield Part(f"{name}-speech", speech.origin, speech.real, lambda o=overrides: speech.settings(**o))
+        yield Part(f"{name}-speech", speech.origin, speech.real, partial(speech.settings, **overrides))
 
 
 def _goetz(root: Path, given: Given) -> Iterator[Part]:
     upstream = {"rooms.count": given.count(64, least=8), "splits.shares": {"train": 1.0}, "seed": given.seed + 1}
     yield _rooms("upstream-rirs", "goetz", given, upstream)
-    yield _rooms("downstream-rirs", "goetz", given, {"rooms.count": given.count(100, least=10)})
+    # For those who keep rooms apart: a fifth of them for testing, so that intervals over rooms mean something.
+    apart = {"train": 0.7, "val": 0.1, "test": 0.2}
+    yield _rooms("downstream-rirs", "goetz", given, {"rooms.count": given.count(100, least=10), "splits.shares": apart})
     speech = _corpus("speech", given.speech)
     common: dict[str, Any] = {"fs_hz": 16000, "segment_s": 4.0, "short": "drop", "seed": given.seed, "split_by": "group"}
     if not speech.real:
@@ -178,16 +181,16 @@ def _goetz(root: Path, given: Given) -> Iterator[Part]:
     counts = {name: given.count(count, least=8) for name, count in (("train", 128), ("val", 32), ("test", 32))}
     # A third of the speakers is enough for 192 segments; the others are heard downstream.
     up = {**common, "take": (0.0, 0.35), "max_samples": counts, "splits__shares": {"train": 0.66, "val": 0.17, "test": 0.17}}
-    yield Part("upstream-speech", speech.origin, speech.real, lambda: speech.settings(**up))
+    yield Part("upstream-speech", speech.origin, speech.real, partial(speech.settings, **up))
     down = {**common, "take": (0.35, 1.0), "splits__shares": {"train": 0.66, "val": 0.17, "test": 0.17}}
-    yield Part("downstream-speech", speech.origin, speech.real, lambda: speech.settings(**down))
+    yield Part("downstream-speech", speech.origin, speech.real, partial(speech.settings, **down))
 
 
 def _mvsd(root: Path, given: Given) -> Iterator[Part]:
     if given.scenes is not None:
         scenes = _corpus("scenes", given.scenes, among=("soundspaces-speech", "avspeech"))
         overrides = {"fs_hz": 16000, "seed": given.seed, "split_by": "subset"}
-        yield Part(scenes.name, scenes.origin, True, lambda: scenes.settings(**overrides))
+        yield Part(scenes.name, scenes.origin, True, partial(scenes.settings, **overrides))
     speech = _corpus("speech", given.speech)
     common: dict[str, Any] = {"fs_hz": 16000, "segment_s": 2.56, "short": "drop", "seed": given.seed, "split_by": "group"}
     if not speech.real:
@@ -207,7 +210,7 @@ def _mvsd(root: Path, given: Given) -> Iterator[Part]:
             overrides["splits.seen"] = 0.1
         yield _rooms(f"{name}-rooms", "mvsd", given, overrides)
         said = {**common, "take": stretch, "splits__shares": spoken[name]}
-        yield Part(f"{name}-speech", speech.origin, speech.real, lambda o=said: speech.settings(**o))
+        yield Part(f"{name}-speech", speech.origin, speech.real, partial(speech.settings, **said))
         yield _render(
             root,
             f"{name}-reverberant",
@@ -231,7 +234,7 @@ def _mc_simclr(root: Path, given: Given) -> Iterator[Part]:
         common |= {"split_by": "group", "splits__shares": shares}
     if given.scale < 1 and events.real:
         common["max_samples"] = {name: given.count(round(20_000 * share), least=100) for name, share in shares.items()}
-    yield Part("events", events.origin, events.real, lambda: events.settings(**common))
+    yield Part("events", events.origin, events.real, partial(events.settings, **common))
     yield _render(root, "scenes", given, events, {"sources": "events", "rirs": "arrays"}, {})
 
 
@@ -245,19 +248,19 @@ def _icl(root: Path, given: Given) -> Iterator[Part]:
     if not scenes.real:
         common["corpus_count"] = given.count(2000, least=100)
     by_device = scenes.name == "tau2022"
-    yield Part("scenes", scenes.origin, scenes.real, lambda: scenes.settings(**common))
+    yield Part("scenes", scenes.origin, scenes.real, partial(scenes.settings, **common))
     vintage, multi = _dir_folders(given.dirs)
     for name, folder, kind in (("vintage-dirs", vintage, "folder"), ("multi-dirs", multi, "multi-angle")):
         if folder is not None:
             imported = {"seed": given.seed}
-            yield Part(name, f"{folder.name} (imported)", True, lambda f=folder, k=kind, o=imported: devices_settings(k, f, o))
+            yield Part(name, f"{folder.name} (imported)", True, partial(devices_settings, kind, folder, imported))
         else:
             made: dict[str, Any] = {"seed": given.seed, "note": "Parametric stand-in for measured device responses."}
             if name == "vintage-dirs":
                 made |= {"seed": given.seed + 1, "count": 66, "angles_deg": (0.0,), "distances_m": (0.5,)}
             else:
                 made |= {"count": given.count(25, least=4)}
-            yield Part(name, "stand-in: parametric microphones", False, lambda o=made: devices_settings("microphones", None, o))
+            yield Part(name, "stand-in: parametric microphones", False, partial(devices_settings, "microphones", None, made))
     if by_device:
         return  # recorded by the devices themselves
     seen, unseen = ("A", "B", "C", "S1", "S2", "S3"), ("S4", "S5", "S6")
@@ -266,7 +269,7 @@ def _icl(root: Path, given: Given) -> Iterator[Part]:
         "recorders",
         "simulated: recording devices after TAU's A, B, C, S1-S6",
         False,
-        lambda: devices_settings("recorders", None, recorders),
+        partial(devices_settings, "recorders", None, recorders),
     )
     # The official fold has 102,150 pieces of device A and about 7,494 of each other one.
     weights = {"train": {"A": 102_150 / 7494}}

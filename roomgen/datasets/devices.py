@@ -1,0 +1,224 @@
+"""Devices: impulse responses of microphones and recording devices, drawn from parametric models or read from folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roomgen.acoustics.microphones import conditioning, impulse_response
+from roomgen.acoustics.recorders import compress, recorder_response
+from roomgen.audio_files import encode_wav
+from roomgen.audio_math import amplitude
+from roomgen.corpora.base import BrokenFile
+from roomgen.corpora.micirp import MicIRP
+from roomgen.corpora.multi_angle import MultiAngle
+from roomgen.datasets.columns import DEVICES, Column
+from roomgen.datasets.device_files import read_response
+from roomgen.datasets.device_plans import (
+    DevicesPlan,
+    DevicesSettings,
+    Unit,
+    design_of,
+    devices_settings,
+    file_units,
+    folder_of,
+    recorder_of,
+    responses_in,
+)
+from roomgen.datasets.family import Broken, Card, Family, Inputs
+from roomgen.datasets.samples import Sample, sample_of
+from roomgen.errors import RoomgenError
+from roomgen.text import interval
+
+__all__ = ["DevicesFamily", "DevicesPlan", "DevicesSettings", "compressed", "devices_settings", "energy_db"]
+
+AUDIO_MEMBER = "dir.wav"
+_NAN = float("nan")
+_NO_COMPRESSION = {"threshold_db": _NAN, "ratio": 1.0, "attack_ms": _NAN, "release_ms": _NAN, "makeup_db": _NAN}
+
+
+class DevicesFamily(Family):
+    """Responses of microphones and recording devices."""
+
+    name = "devices"
+    unit = "response"
+    settings_model = DevicesSettings
+    audio_member = AUDIO_MEMBER
+    counts = {"microphone": "microphones"}  # noqa: RUF012 (as declared in Family)
+    spreads = {"energy_db": ("energy", "dB")}  # noqa: RUF012
+
+    def columns(self, settings: DevicesSettings) -> tuple[Column, ...]:
+        return DEVICES
+
+    def members(self, settings: DevicesSettings) -> tuple[str, ...]:
+        return (AUDIO_MEMBER, "json")
+
+    def plan(self, settings: DevicesSettings, inputs: Inputs) -> DevicesPlan:
+        return DevicesPlan(settings, inputs)
+
+    def make(self, settings: DevicesSettings, inputs: Inputs, split: str, units: Sequence[Unit]) -> Iterator[Sample | Broken]:
+        for unit in units:
+            try:
+                audio, source_fs_hz = _audio(settings, inputs, unit)
+            except BrokenFile as error:
+                yield Broken(error.name, error.reason)
+                continue
+            row = {
+                "key": unit.key,
+                "split": split,
+                "seed_index": unit.drawn_as if unit.drawn_as >= 0 else unit.number,
+                "microphone": unit.microphone,
+                "kind": settings.kind if unit.response is None else "measured",
+                "file": unit.response.path if unit.response else "",
+                **_known(settings, unit),
+                "source_fs_hz": source_fs_hz,
+                "fs_hz": settings.fs_hz,
+                "n_channels": 1,
+                "n_samples": audio.shape[1],
+                **self.measured(settings, {}, audio),
+            }
+            yield sample_of(row, {AUDIO_MEMBER: encode_wav(audio, fs_hz=settings.fs_hz)}, DEVICES)
+
+    def again(
+        self, settings: DevicesSettings, inputs: Inputs, row: Mapping[str, Any]
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        unit = _unit_of(settings, inputs, row)
+        try:
+            audio, _ = _audio(settings, inputs, unit)
+        except BrokenFile as error:
+            raise RoomgenError(f"{error.name} can no longer be used: {error.reason}.", exit_code=1) from None
+        return audio, self.measured(settings, row, audio)
+
+    def measured(self, settings: DevicesSettings, row: Mapping[str, Any], audio: NDArray[np.float32]) -> dict[str, Any]:
+        return {"energy_db": energy_db(audio), "peak_s": int(np.argmax(np.abs(audio[0]))) / settings.fs_hz}
+
+    def card(self, settings: Mapping[str, Any], totals: Mapping[str, Any]) -> Card:
+        kind = settings["kind"]
+        measured = MicIRP.about if kind == "folder" else MultiAngle.about
+        origin = {
+            "microphones": "Parametric microphones, drawn by roomgen (pattern, transducer, diffraction; minimum phase; without 1/r "
+            f"and travel time): {len(settings['angles_deg'])} angles and {len(settings['distances_m'])} distances of each.",
+            "recorders": "Recording devices drawn by roomgen around those of the TAU scenes; the compression that belongs to one "
+            "stands in its row and is not part of the response.",
+        }.get(kind, f"Measured responses. Those of {measured.title}: {measured.url}, licence: {measured.licence}.")
+        level = (
+            f"energy {interval(totals['energy_db'], 'dB')}"
+            if settings["level"] != "energy"
+            else "each of the energy of a unit pulse"
+        )
+        by = "named by the settings" if kind == "recorders" else "by microphone: none is in two"
+        return Card(
+            title=f"{'Measured devices' if kind in ('folder', 'multi-angle') else f'Parametric {kind}'}: impulse responses",
+            text=f"{totals['samples']} responses of {totals['microphones']} devices, {settings['n_samples']} samples at "
+            f"{settings['fs_hz']} Hz, {level}. {origin} Splits are {by}.",
+            members="`KEY.dir.wav` (float32, mono)",
+            example='devices = pd.read_parquet("manifest.parquet")\ndevices.groupby("split").microphone.nunique()',
+            tags=("impulse-response", "microphone"),
+        )
+
+
+def compressed(audio: NDArray[np.float32], row: Mapping[str, Any], *, fs_hz: int) -> NDArray[np.float32]:
+    """Return (channel, time) audio through the dynamic range compression of a device's row; as it is where the row has none.
+
+    Args:
+        audio: after the device's response; 1 is the full scale that its threshold refers to.
+        row: with the columns ``drc_…``.
+        fs_hz: sampling rate in Hz.
+    """
+    values = {name: float(row[f"drc_{name}"]) for name in _NO_COMPRESSION}
+    if not values["ratio"] > 1.0:  # neither 1 nor NaN
+        return audio
+    return compress(audio, fs_hz=fs_hz, **values)
+
+
+def energy_db(audio: NDArray[np.float32]) -> float:
+    """Return the energy of a response in dB, that of a unit pulse being 0."""
+    return float(10.0 * np.log10(np.sum(np.square(audio, dtype=np.float64))))
+
+
+def _unit_of(settings: DevicesSettings, inputs: Inputs, row: Mapping[str, Any]) -> Unit:
+    index, angle_deg, distance_m = int(row["seed_index"]), float(row["angle_deg"]), float(row["distance_m"])
+    if settings.kind == "recorders":
+        return Unit(0, row["key"], row["microphone"], index, _NAN, _NAN)
+    if settings.kind == "microphones":
+        # The manifest holds 32 bits of what the settings say in full.
+        angle_deg = min((angle % 360.0 for angle in settings.angles_deg), key=lambda angle: abs(angle - angle_deg))
+        distance_m = min(settings.distances_m, key=lambda distance: abs(distance - distance_m))
+        return Unit(0, row["key"], row["microphone"], index, angle_deg, distance_m)
+    found, _, _ = responses_in(settings.kind, folder_of(inputs), settings.pattern, inputs.get("csv"))
+    for unit in file_units(settings, found):
+        if unit.key == row["key"]:
+            return unit
+    raise RoomgenError(f"{folder_of(inputs)} no longer has the response {row['file']!r}.", exit_code=1)
+
+
+def _audio(settings: DevicesSettings, inputs: Inputs, unit: Unit) -> tuple[NDArray[np.float32], int]:
+    """Return the (1, n_samples) response of a unit and the rate of the file it comes from (or its own)."""
+    source_fs_hz = settings.fs_hz
+    if unit.response is not None:
+        options = (settings.fs_hz, settings.n_samples, settings.lead_samples, settings.window_beta)
+        audio, source_fs_hz = _from_file(folder_of(inputs), unit.response.path, *options)
+        on_axis_db = energy_db(audio)
+        if settings.level == "axis" and unit.axis is not None and unit.axis != unit.response:
+            try:
+                on_axis_db = _energy_of_file_db(folder_of(inputs), unit.axis.path, *options)
+            except BrokenFile as error:
+                raise BrokenFile(unit.response.path, f"its level hangs on {error.name}, which {error.reason}") from None
+    elif settings.kind == "recorders":
+        made = recorder_response(recorder_of(settings.seed, unit.drawn_as), fs_hz=settings.fs_hz, n_samples=settings.n_samples)
+        audio = made[None]
+        on_axis_db = energy_db(audio)
+    else:
+        audio = _of_design(settings, unit, unit.angle_deg)
+        on_axis_db = energy_db(_of_design(settings, unit, 0.0) if settings.level == "axis" else audio)
+    if settings.level == "keep":
+        return audio, source_fs_hz
+    return audio * np.float32(amplitude(-on_axis_db)), source_fs_hz
+
+
+def _of_design(settings: DevicesSettings, unit: Unit, angle_deg: float) -> NDArray[np.float32]:
+    response = impulse_response(
+        design_of(settings.seed, unit.drawn_as),
+        angle_deg=angle_deg,
+        distance_m=unit.distance_m,
+        fs_hz=settings.fs_hz,
+        n_samples=settings.n_samples,
+    )
+    return response[None]
+
+
+def _from_file(
+    root: Path, path: str, fs_hz: int, n_samples: int, lead_samples: int, window_beta: float | None
+) -> tuple[NDArray[np.float32], int]:
+    return read_response(root, path, fs_hz=fs_hz, n_samples=n_samples, lead_samples=lead_samples, window_beta=window_beta)
+
+
+@lru_cache(maxsize=64)
+def _energy_of_file_db(root: Path, path: str, fs_hz: int, n_samples: int, lead_samples: int, window_beta: float | None) -> float:
+    """Return the energy of the response in a file; kept, since all angles of a microphone ask for the same one."""
+    return energy_db(_from_file(root, path, fs_hz, n_samples, lead_samples, window_beta)[0])
+
+
+def _known(settings: DevicesSettings, unit: Unit) -> dict[str, Any]:
+    """Return the columns that say what a microphone is, from where it is heard, and what compresses it."""
+    what: Any = unit.response
+    if settings.kind == "microphones":
+        what = design_of(settings.seed, unit.drawn_as)
+    names = ("directivity", "transducer", "diaphragm_size", "diaphragm_count", "address")
+    known = {name: str(getattr(what, name, "")) for name in names}
+    compression = _NO_COMPRESSION
+    if settings.kind == "recorders":
+        drawn = recorder_of(settings.seed, unit.drawn_as).compression
+        compression = drawn._asdict() if drawn.ratio > 1.0 else _NO_COMPRESSION
+    return {
+        **known,
+        "angle_deg": unit.angle_deg,
+        "distance_m": unit.distance_m,
+        "conditioning": conditioning(**known, angle_deg=unit.angle_deg, distance_m=unit.distance_m),
+        **{f"drc_{name}": value for name, value in compression.items()},
+    }
