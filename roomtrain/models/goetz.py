@@ -1,0 +1,175 @@
+"""The networks of Götz, Tuna, Walther and Habets, "Contrastive representation learning for acoustic parameter estimation" (2023).
+
+    spectrogram ─Encoder─▶ e (64) ─ProjectionHead─▶ z (16)      upstream: z meets the contrastive loss; 157,082 parameters
+                             └────Head──▶ RT60, C50 or volume   downstream: e of the frozen encoder; 237,163 parameters
+
+Table 1 of the paper gives kernels and strides, figure 2 and section 3.4 the rest. Where it is silent or at odds with itself:
+
+- Five channels in each convolution, and 32 hidden units in the projection (the text says 128). Of all pairs only this one has the
+  157 k parameters of which 2,600 are the projection that the same section counts.
+- Dropout of 0.2; no rate is given.
+- e is normalised before it goes on to either head ("embeddings and their latent representations are l2-normalized").
+- A :class:`Head` that classifies returns logits; the softmax is part of the cross entropy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from roomtrain.errors import RoomtrainError
+from roomtrain.models import folded
+
+KERNELS = ((1, 4), (1, 4), (1, 4), (1, 4), (2, 4), (2, 4))
+"""(frequency, time) of the six convolutions, table 1."""
+STRIDES = ((1, 2), (1, 2), (1, 2), (1, 2), (1, 2), (2, 2))
+"""Their steps in (frequency, time); nothing is padded."""
+EMBEDDING = 64
+"""Numbers in e."""
+LATENT = 16
+"""Numbers in z."""
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """What of the encoder is a choice. The defaults are the paper's network.
+
+    Args:
+        n_bins: frequencies of a spectrogram.
+        n_frames: its frames. The last layer is fully connected: an encoder takes spectrograms of one length.
+        channels: of each convolution.
+        dropout: share of the numbers that the fully connected layer does not see in training, in [0, 1).
+        normalise: divide e by its length.
+
+    Raises:
+        RoomtrainError: a spectrogram too small for six convolutions, or a number out of range.
+    """
+
+    n_bins: int = 17
+    n_frames: int = 3999
+    channels: int = 5
+    dropout: float = 0.2
+    normalise: bool = True
+
+    def __post_init__(self) -> None:
+        if self.channels < 1 or not 0.0 <= self.dropout < 1.0:
+            raise RoomtrainError(f"channels = {self.channels}, dropout = {self.dropout}: 1 or more, and in [0, 1).")
+        if min(self.map_size) < 1:
+            raise RoomtrainError(
+                f"a spectrogram of {self.n_bins} bins × {self.n_frames} frames is too small for the encoder's six convolutions: "
+                "take 3 bins and 190 frames (0.2 s at 16 kHz) or more."
+            )
+
+    @property
+    def map_size(self) -> tuple[int, int]:
+        """(frequency, time) after the convolutions: (8, 60) in the paper."""
+        size = (self.n_bins, self.n_frames)
+        for kernel, stride in zip(KERNELS, STRIDES, strict=True):
+            size = ((size[0] - kernel[0]) // stride[0] + 1, (size[1] - kernel[1]) // stride[1] + 1)
+        return size
+
+
+class Encoder(nn.Module):
+    """Six blocks of convolution, ReLU and batch normalisation; dropout; one fully connected layer. 154,474 parameters.
+
+    On a CPU the blocks go through :mod:`roomtrain.models.folded`: the same function in 60 % of the time or less.
+
+    Shape:
+        (batch, 1, n_bins, n_frames) → (batch, 64), of length 1
+    """
+
+    def __init__(self, config: EncoderConfig | None = None) -> None:
+        super().__init__()
+        self.config = config if config is not None else EncoderConfig()
+        channels = self.config.channels
+        blocks: list[nn.Module] = []
+        for index, (kernel, stride) in enumerate(zip(KERNELS, STRIDES, strict=True)):
+            blocks += [nn.Conv2d(1 if index == 0 else channels, channels, kernel, stride), nn.ReLU(), nn.BatchNorm2d(channels)]
+        self.blocks = nn.Sequential(*blocks)
+        self.dropout = nn.Dropout(self.config.dropout)
+        height, width = self.config.map_size
+        self.project = nn.Linear(channels * height * width, EMBEDDING)
+
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        expected = (1, self.config.n_bins, self.config.n_frames)
+        if tuple(spectrogram.shape[1:]) != expected:
+            raise RoomtrainError(f"the encoder takes (batch, {', '.join(map(str, expected))}), not {tuple(spectrogram.shape)}.")
+        pairs = self._pairs()
+        maps = folded.forward(spectrogram, pairs) if folded.applies(spectrogram, pairs) else self.blocks(spectrogram)
+        e = self.project(self.dropout(maps.flatten(1)))
+        return _unit(e) if self.config.normalise else e
+
+    def _pairs(self) -> list[folded.Block]:
+        """The blocks as pairs of convolution and normalisation, for the quicker way through them on a CPU."""
+        modules = list(self.blocks)
+        return [
+            (cast(nn.Conv2d, conv), cast(nn.BatchNorm2d, norm)) for conv, norm in zip(modules[0::3], modules[2::3], strict=True)
+        ]
+
+
+class ProjectionHead(nn.Module):
+    """From e to z, on which the contrastive loss works; dropped after the upstream training. 2,608 parameters.
+
+    Shape:
+        (batch, 64) → (batch, 16), of length 1
+    """
+
+    def __init__(self, *, hidden: int = 32) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(EMBEDDING, hidden), nn.ReLU(), nn.Linear(hidden, LATENT))
+
+    def forward(self, e: Tensor) -> Tensor:
+        return _unit(self.layers(e))
+
+
+class Head(nn.Module):
+    """The downstream network: two hidden layers of 256, then one number or one logit per class.
+
+    82,689 parameters with one output, 82,946 with two.
+
+    Args:
+        n_outputs: 1 for a regression, or the number of classes.
+        positive: a last ReLU, as for RT60. See :meth:`start_at`.
+
+    Shape:
+        (batch, 64) → (batch,) with one output, else (batch, n_outputs)
+    """
+
+    def __init__(self, *, n_outputs: int = 1, positive: bool = False, hidden: int = 256) -> None:
+        super().__init__()
+        if n_outputs < 1:
+            raise RoomtrainError(f"n_outputs = {n_outputs}: 1 for a regression, or the number of classes.")
+        self.positive = positive
+        self.layers = nn.Sequential(
+            nn.Linear(EMBEDDING, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, n_outputs)
+        )
+
+    def start_at(self, value: float) -> None:
+        """Let the untrained head answer about ``value``, such as the mean of the training targets.
+
+        With ``positive`` this is more than a good start: embeddings of length 1 are alike before training, so that the last ReLU
+        would shut all of them off with about every second seed, and what is 0 for all samples has no gradient to learn from.
+        """
+        with torch.no_grad():
+            last = self.layers[-1]
+            assert isinstance(last, nn.Linear)
+            last.bias.fill_(value)
+
+    def forward(self, e: Tensor) -> Tensor:
+        y: Tensor = self.layers(e)
+        y = y.squeeze(1) if y.shape[1] == 1 else y
+        return torch.relu(y) if self.positive else y
+
+
+def count_parameters(*modules: nn.Module) -> int:
+    """Return how many numbers training can change in the modules together."""
+    return sum(parameter.numel() for module in modules for parameter in module.parameters() if parameter.requires_grad)
+
+
+def _unit(x: Tensor) -> Tensor:
+    """Divide the rows by their length, in float32: in half precision they would be off by up to 0.4 %."""
+    return functional.normalize(x.float(), dim=1)

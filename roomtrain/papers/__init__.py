@@ -1,0 +1,1 @@
+"""The papers: data → model → loss → evaluation of each."""

@@ -1,0 +1,94 @@
+"""Settings of one cell of the paper's Table 2: how the encoder is learned, and what is read from its embeddings."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from roomtrain.config import FitSettings, Model, RunSettings
+
+STRATEGIES = ("soft", "hard", "posind")
+TARGETS = ("rt60", "c50", "volume")
+VOLUME_BOUNDARY_M3 = 160.0
+SEGMENT_S = 4.0
+FS_HZ = 16_000
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class UpstreamSettings(Model):
+    """Contrastive training: ``n_classes`` responses (rooms) × ``n_augmentations`` speech signals a batch.
+
+    ``rirs_per_room`` is how many responses of a room position-independent sampling draws from; the others take the first.
+    """
+
+    n_classes: Annotated[int, Field(ge=2)] = 24
+    n_augmentations: Annotated[int, Field(ge=2)] = 3
+    batches: Count = 128
+    val_batches: Count = 32
+    rirs_per_room: Count = 10
+    temperature: Annotated[float, Field(gt=0)] = 0.1
+    fit: FitSettings = FitSettings()
+
+
+class DownstreamSettings(Model):
+    """What is estimated from the frozen encoder's embeddings.
+
+    ``splits`` are the protocols: "sample" draws the response of every sample from all rooms, so that test samples have other
+    speech but rooms that training has heard (the paper's text); "room" draws test samples from rooms that training never heard.
+    """
+
+    splits: tuple[Literal["sample", "room"], ...] = ("sample", "room")
+    targets: tuple[Literal["rt60", "c50", "volume"], ...] = ("rt60", "c50", "volume")
+    train: Count = 8192
+    val: Count = 2048
+    test: Count = 2048
+    batch: Count = 16
+    draw_seed: Annotated[int, Field(ge=0)] = 0
+    fit: FitSettings = FitSettings()
+
+    @field_validator("splits", "targets")
+    @classmethod
+    def _some(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or len(set(value)) < len(value):
+            raise ValueError("give at least one, each once")
+        return value
+
+
+class EvaluationSettings(Model):
+    """``snr_db``: the test is repeated with white noise at each of these ratios; ``resamples`` of the bootstrap over rooms."""
+
+    snr_db: tuple[float, ...] = (40.0, 30.0, 20.0, 10.0, 0.0)
+    resamples: Annotated[int, Field(ge=100)] = 1000
+
+
+class GoetzSettings(RunSettings):
+    """All that decides the result of one cell.
+
+    ``strategy``: soft, hard or posind (contrastive), supervised (the same network end to end, once per target), or untrained (a
+    frozen encoder as it was initialised). ``dropout`` is between convolutions and embedding; ``snr_db`` adds white noise in that
+    range to all training data; ``cache_gb`` limits how much memory spectrograms may take: what fits is computed once (in half
+    precision) and not in every step.
+    """
+
+    paper: Literal["goetz"] = "goetz"
+    strategy: Literal["soft", "hard", "posind", "supervised", "untrained"] = "posind"
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    normalise: bool = True
+    snr_db: tuple[float, float] | None = None
+    cache_gb: Annotated[float, Field(ge=0)] = 4.0
+    upstream: UpstreamSettings = UpstreamSettings()
+    downstream: DownstreamSettings = DownstreamSettings()
+    supervised: FitSettings = FitSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    @property
+    def contrastive(self) -> bool:
+        """Whether there is an upstream training."""
+        return self.strategy in STRATEGIES
+
+    @property
+    def cell(self) -> str:
+        """Name of the cell: ``posind-0.1``, ``supervised``."""
+        return f"{self.strategy}-{self.upstream.temperature:g}" if self.contrastive else self.strategy

@@ -1,0 +1,131 @@
+"""Convolution against scipy, noise against its own definition, and seeds that depend on what they name alone."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import signal
+
+from roomtrain import seeds
+from roomtrain.errors import RoomtrainError
+from roomtrain.reverb import add_noise, convolve
+
+
+def some(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(("time", "length"), [(1000, 300), (300, 1000), (997, 1), (1, 50)])
+def test_convolve_equals_scipy(time: int, length: int) -> None:
+    audio, rirs = some(3, time), some(3, length, seed=1)
+    expected = np.stack([signal.convolve(x, h, method="direct")[:time] for x, h in zip(audio.numpy(), rirs.numpy(), strict=True)])
+    wet = convolve(audio, rirs)
+    assert wet.dtype == torch.float32
+    np.testing.assert_allclose(wet, expected, atol=2e-6 * np.abs(expected).max())
+
+
+def test_convolve_advances_each_by_its_direct_sound() -> None:
+    audio, rirs = some(4, 500), some(4, 200, seed=1)
+    direct = torch.tensor([0, 1, 57, 199])
+    wet = convolve(audio, rirs, direct_samples=direct)
+    for x, h, d, y in zip(audio.numpy(), rirs.numpy(), direct.tolist(), wet.numpy(), strict=True):
+        np.testing.assert_allclose(y, np.pad(signal.convolve(x, h, method="direct"), (0, 1))[d : d + 500], atol=1e-4)
+
+
+def test_a_lone_direct_sound_gives_the_signal_back() -> None:
+    audio, rirs = some(3, 400), torch.zeros(3, 100)
+    direct = torch.tensor([0, 40, 99])
+    rirs[torch.arange(3), direct] = 1.0
+    torch.testing.assert_close(convolve(audio, rirs, direct_samples=direct), audio, rtol=0, atol=1e-5)
+
+
+def test_pairs_are_the_same_as_writing_them_out() -> None:
+    audio, rirs, direct = some(3, 400), some(5, 90, seed=1), torch.tensor([3, 0, 89, 11, 7])
+    which_audio, which_rir = torch.tensor([0, 1, 2, 0, 0, 2]), torch.tensor([4, 4, 0, 1, 2, 3])
+    torch.testing.assert_close(
+        convolve(audio, rirs, direct_samples=direct, pairs=(which_audio, which_rir)),
+        convolve(audio[which_audio], rirs[which_rir], direct_samples=direct[which_rir]),
+        rtol=0,
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("audio", "rirs", "options", "message"),
+    [
+        (some(100), some(1, 5), {}, "batch, time"),
+        (some(2, 100), some(3, 5), {}, "signal i with RIR i"),
+        (some(2, 100), some(2, 0), {}, "not empty"),
+        (some(2, 100), some(2, 5), {"direct_samples": torch.tensor([0])}, "one number per RIR"),
+        (some(2, 100), some(2, 5), {"direct_samples": torch.tensor([0, 5])}, "0…4"),
+        (some(2, 100), some(2, 5), {"pairs": (torch.tensor([0, 1]), torch.tensor([0]))}, "pairs"),
+    ],
+)
+def test_convolve_refuses_what_does_not_fit(
+    audio: torch.Tensor, rirs: torch.Tensor, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(RoomtrainError, match=message):
+        convolve(audio, rirs, **options)  # type: ignore[arg-type]
+
+
+def test_noise_has_the_asked_ratio_exactly() -> None:
+    audio = some(4, 2000) * torch.tensor([[1e-4], [1.0], [30.0], [1.0]])
+    snr_db = torch.tensor([-5.0, 20.0, 40.0, torch.inf])
+    noise = add_noise(audio, snr_db=snr_db, seeds=[1, 2, 3, 4]) - audio
+    measured = 10.0 * torch.log10(audio.square().sum(dim=1) / noise.square().sum(dim=1))
+    torch.testing.assert_close(measured, snr_db, rtol=0, atol=0.02)
+    assert torch.equal(noise[3], torch.zeros(2000))
+    # White: neighbouring samples are unrelated (the bound is 4 standard deviations), and two signals have different noise.
+    unit = noise[:2] / noise[:2].norm(dim=1, keepdim=True)
+    assert (unit[:, 1:] * unit[:, :-1]).sum(dim=1).abs().max() < 4 / 2000**0.5
+    assert (unit[0] @ unit[1]).abs() < 4 / 2000**0.5
+
+
+def test_noise_depends_on_its_seed_and_not_on_the_batch() -> None:
+    audio = some(3, 500)
+    snr_db = torch.full((3,), 10.0)
+    noisy = add_noise(audio, snr_db=snr_db, seeds=[5, 6, 7])
+    assert torch.equal(add_noise(audio[1:], snr_db=snr_db[1:], seeds=np.array([6, 7])), noisy[1:])
+    assert not torch.equal(add_noise(audio, snr_db=snr_db, seeds=[5, 6, 8])[2], noisy[2])
+
+
+def test_silence_stays_silent() -> None:
+    assert torch.equal(add_noise(torch.zeros(1, 100), snr_db=torch.tensor([20.0]), seeds=[0]), torch.zeros(1, 100))
+
+
+def test_noise_refuses_what_does_not_fit() -> None:
+    with pytest.raises(RoomtrainError, match="as many seeds"):
+        add_noise(some(2, 100), snr_db=torch.zeros(2), seeds=[1])
+
+
+def test_a_seed_depends_on_every_part_of_its_name() -> None:
+    names = [
+        (seed, purpose, epoch, sample)
+        for seed in (0, 1)
+        for purpose in (seeds.Purpose.BATCH, seeds.Purpose.NOISE)
+        for epoch in range(4)
+        for sample in range(8)
+    ]
+    drawn = [seeds.integer_seed(seed, purpose, epoch=epoch, sample=sample) for seed, purpose, epoch, sample in names]
+    # Different also in the lower 32 bits, which are all that torch's generator on the CPU takes.
+    assert len({number % 2**32 for number in drawn}) == len(names)
+    assert all(0 <= number < 2**63 for number in drawn)
+    several = seeds.integer_seeds(1, seeds.Purpose.NOISE, epoch=2, samples=np.arange(8))
+    assert several.tolist() == [seeds.integer_seed(1, seeds.Purpose.NOISE, epoch=2, sample=sample) for sample in range(8)]
+    twice = [seeds.generator(3, seeds.Purpose.CROP, epoch=1, sample=2).random() for _ in range(2)]
+    assert twice[0] == twice[1]
+
+
+def test_seeds_never_change() -> None:
+    """Runs of today can be repeated tomorrow: these numbers are part of the promise."""
+    assert seeds.integer_seed(0, seeds.Purpose.BATCH) == 4528720627150275586
+    assert [(purpose.name, int(purpose)) for purpose in seeds.Purpose][:4] == [
+        ("BATCH", 0),
+        ("ORDER", 1),
+        ("CROP", 2),
+        ("NOISE", 3),
+    ]
+
+
+def test_a_seed_below_zero_is_refused() -> None:
+    with pytest.raises(RoomtrainError, match="0 or more"):
+        seeds.integer_seed(-1, seeds.Purpose.BATCH)
