@@ -24,6 +24,7 @@ from roomtrain.seeds import Purpose, generator, integer_seeds
 SPLITS = ("train", "val", "test")
 N_BINS, N_FRAMES = 17, 3999
 N_SAMPLES = int(SEGMENT_S * FS_HZ)
+RT60_MID = "rt60_mid_s"
 _BATCH = 64  # spectrograms at a time where many are made
 
 
@@ -136,7 +137,7 @@ class DownstreamData:
         if name == "volume":
             values = (bank.column("volume_m3") > VOLUME_BOUNDARY_M3).long()
         else:
-            values = bank.column({"rt60": "rt60_s", "c50": "c50_db"}[name])
+            values = bank.column({"rt60": "rt60_s", "rt60_mid": RT60_MID, "c50": "c50_db"}[name])
         return values[torch.as_tensor(self.pairs[split].rir, device=values.device)]
 
     def rows(self, split: str, column: str) -> NDArray[Any]:
@@ -188,7 +189,8 @@ class PaperData:
         """Return the samples of a protocol; see :class:`DownstreamSettings`."""
         counts = settings.downstream
         everything = load_bank(self._rirs["downstream"], device=self.device, workers=self.workers)
-        measured = np.isfinite(everything.table[["rt60_s", "c50_db"]].to_numpy(dtype=np.float64)).all(axis=1)
+        everything.table[RT60_MID] = mid_rt60_s(everything)
+        measured = np.isfinite(everything.table[["rt60_s", RT60_MID, "c50_db"]].to_numpy(dtype=np.float64)).all(axis=1)
         if measured.mean() < 0.9:
             raise DatasetError(
                 f"{self._rirs['downstream'].root}: RT60 or C50 of {int((~measured).sum())} of {len(measured)} "
@@ -209,6 +211,22 @@ class PaperData:
         if split_by == "room":
             check_disjoint("rooms", {split: s.rirs.table["room_id"].astype(str).tolist() for split, s in spectrograms.items()})
         return DownstreamData(spectrograms, pairs)
+
+
+def mid_rt60_s(rirs: Bank) -> NDArray[np.float64]:
+    """Return the mean of the RT60s of the octaves of 500 and 1000 Hz (ISO 3382-1: T₃₀,mid), NaN where either was not measured.
+
+    The RT60 of a whole response is the decay of its lowest octave, wherever walls absorb less there, long after all that speech
+    excites has died away: what can be heard of a room in speech is this.
+    """
+    bands = np.array(rirs.table["rt60_bands_s"].tolist(), dtype=np.float64)
+    middle: NDArray[np.float64] = bands[:, 2:4].mean(axis=1)  # octaves begin at 125 Hz
+    return middle
+
+
+def shifted(spectrograms: Tensor, frames: NDArray[np.int64]) -> Tensor:
+    """Return (batch, 1, frequency, time) spectrograms, each turned round in time by its (batch,) number of frames."""
+    return torch.stack([x.roll(int(n), dims=-1) for x, n in zip(spectrograms, frames, strict=True)])
 
 
 def draw_pairs(settings: DownstreamSettings, split: str, number: int, *, n_rirs: int, n_speech: int) -> Pairs:

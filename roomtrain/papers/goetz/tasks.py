@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from roomtrain.losses import supcon
 from roomtrain.models.batch_norm import globalise
 from roomtrain.models.goetz import Encoder, EncoderConfig, Head, ProjectionHead, count_parameters
-from roomtrain.papers.goetz.data import DownstreamData, Pairs, Spectrograms, UpstreamData, bytes_of
+from roomtrain.papers.goetz.data import N_FRAMES, DownstreamData, Pairs, Spectrograms, UpstreamData, bytes_of, shifted
 from roomtrain.papers.goetz.settings import GoetzSettings
 from roomtrain.sampling import Batch, BatchSampler
 from roomtrain.seeds import Purpose, generator, integer_seed
@@ -77,7 +78,12 @@ class Contrastive(Task):
         return self._samplers[split].batch(epoch, step)
 
     def train_batch(self, epoch: int, step: int) -> Any:
-        return self._batch("train", self.sampled("train", epoch, step))
+        sampled = self.sampled("train", epoch, step)
+        x, labels = self._batch("train", sampled)
+        if self.settings.shift:
+            size = len(sampled.label) // self.world
+            x = shifted(x, drawn_shifts(self.settings, epoch, step, len(sampled.label))[self.rank * size : (self.rank + 1) * size])
+        return x, labels
 
     def val_batch(self, step: int) -> Any:
         return self._batch("val", self.sampled("val", 0, step))
@@ -129,12 +135,17 @@ def gathered(x: Tensor) -> Tensor:
     return torch.cat(list(parts))
 
 
+def drawn_shifts(settings: GoetzSettings, epoch: int, step: int, count: int) -> NDArray[np.int64]:
+    """Return by how many frames the samples of a batch are turned round."""
+    return generator(settings.seed, Purpose.CROP, epoch=epoch, sample=step).integers(N_FRAMES, size=count)
+
+
 def build_head(target: str, train_targets: Tensor, *, seed: int) -> Head:
     """Return an untrained head; a regression starts at the mean of its targets."""
     torch.manual_seed(integer_seed(seed, Purpose.MODEL, sample=1))
     if target == "volume":
         return Head(n_outputs=2)
-    head = Head(positive=target == "rt60")
+    head = Head(positive=target.startswith("rt60"))
     head.start_at(float(train_targets.float().mean()))
     return head
 
@@ -217,7 +228,11 @@ class Supervised(_Shuffled):
         self._kept = kept
 
     def train_batch(self, epoch: int, step: int) -> Any:
-        return self._batch("train", self.places(epoch, step)[self.rank :: self.world])
+        places = self.places(epoch, step)
+        x, truth = self._batch("train", places[self.rank :: self.world])
+        if self.settings.shift:
+            x = shifted(x, drawn_shifts(self.settings, epoch, step, len(places))[self.rank :: self.world])
+        return x, truth
 
     def val_batch(self, step: int) -> Any:
         return self._batch("val", np.arange(self.n_val)[self.val_places(step)])

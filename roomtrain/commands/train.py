@@ -1,0 +1,126 @@
+"""`roomtrain train`: one cell of a paper's table, or all of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from roomgen.settings import parse_assignment
+from roomtrain.commands.common import (
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    PaperArgument,
+    PrecisionOption,
+    PresetOption,
+    SeedOption,
+    SetOption,
+    WorkersOption,
+    check_paper,
+    complain,
+    print_result,
+    start_fabric,
+)
+from roomtrain.errors import RoomtrainError, Stopped
+
+if TYPE_CHECKING:
+    from roomtrain.papers.goetz.settings import GoetzSettings
+
+
+def train(
+    paper: PaperArgument,
+    data: DataOption = None,
+    out: Annotated[Path | None, typer.Option(help="folder of the run; a run that is there is gone on with")] = None,
+    preset: PresetOption = "paper",
+    all_cells: Annotated[bool, typer.Option("--all", help="every cell of the paper's table, each in a folder of --out")] = False,
+    seeds: Annotated[int, typer.Option(help="with --all: train every cell with so many seeds, from --seed on")] = 1,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "32-true",
+    workers: WorkersOption = 2,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a paper's models and write their results; the same command goes on where it was stopped."""
+    check_paper(paper)
+    for given, flag in ((data, "--data"), (out, "--out")):
+        if given is None:
+            raise RoomtrainError(
+                f"{flag} is missing, such as --data data/{paper} --out runs/{paper}. `roomgen paper {paper}` makes the data."
+            )
+    assert data is not None
+    assert out is not None
+    overrides = dict(parse_assignment(text) for text in set_ or [])
+    if "seed" in overrides:
+        raise RoomtrainError("--set seed=…: give --seed.")
+    if not 1 <= seeds <= 100:
+        raise RoomtrainError(f"--seeds {seeds} is outside 1…100.")
+    if seeds > 1 and not all_cells:
+        raise RoomtrainError("--seeds is for --all; for one cell give --seed.")
+    runs = _runs(preset, overrides, out, all_cells=all_cells, seeds=range(seed, seed + seeds))
+    results = _train_all(runs, data, device=device, precision=precision, workers=workers)
+    text = "\n".join(_text(result) for result in results)
+    print_result(results if all_cells else results[0], as_json, text)
+
+
+def _runs(preset: str, overrides: dict[str, Any], out: Path, *, all_cells: bool, seeds: range) -> list[tuple[Path, GoetzSettings]]:
+    """Return folder and settings of every run; wrong settings are told before anything is trained."""
+    from roomtrain.config import load_settings
+    from roomtrain.papers.goetz.cells import table_cells
+    from roomtrain.papers.goetz.settings import GoetzSettings
+
+    if not all_cells:
+        return [(out, load_settings("goetz", preset, {**overrides, "seed": seeds[0]}, model=GoetzSettings))]
+    given = [key for key in ("strategy", "upstream.temperature") if key in overrides]
+    if given:
+        raise RoomtrainError(f"--set {given[0]}=… and --all exclude each other: --all trains every one.")
+    runs = []
+    for seed in seeds:
+        for cell in table_cells():
+            settings = load_settings("goetz", preset, {**overrides, **cell, "seed": seed}, model=GoetzSettings)
+            runs.append((out / f"{settings.cell}-seed{seed}", settings))
+    return runs
+
+
+def _train_all(
+    runs: list[tuple[Path, GoetzSettings]], data: Path, *, device: str, precision: str, workers: int
+) -> list[dict[str, Any]]:
+    from roomtrain.papers.goetz.evaluate import RESULTS, train_and_measure
+    from roomtrain.papers.goetz.run import Training
+    from roomtrain.signals import StopRequest
+
+    fabric = start_fabric(device, precision)
+    results: list[dict[str, Any]] = []
+    with StopRequest() as stop:
+        for folder, settings in runs:
+            training = Training(settings, data, folder, fabric=fabric, stop=stop, workers=workers)
+            if (folder / RESULTS).is_file():
+                results.append(json.loads((folder / RESULTS).read_text(encoding="utf-8")))
+                continue
+            try:
+                results.append(train_and_measure(training))
+            except Stopped as where:
+                complain(f"{stop.asked}: stopped and saved in {folder} ({where}). The same command goes on from there.")
+                raise typer.Exit(0) from None
+    return results
+
+
+def _text(result: dict[str, Any]) -> str:
+    lines = [f"{result['cell']}, seed {result['seed']}, preset {result['preset']}"]
+    if result["reduced"]:
+        lines[0] += f" (reduced: {result['reduced']})"
+    for protocol, targets in result["protocols"].items():
+        for target, values in targets.items():
+            shown = []
+            for name in values["interval"]:
+                low, high = values["interval"][name]
+                shown.append(f"{name} {_number(values[name])} ({_number(low)} to {_number(high)})")
+            lines.append(f"  {protocol:<7} {target:<9} {', '.join(shown)}")
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "—" if value is None else f"{value:.3f}"
