@@ -7,8 +7,8 @@ under a temporary name, flushed and renamed, ``last.pt`` last: a kill at any mom
 from __future__ import annotations
 
 import io
-import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from roomgen.files import atomic
+from roomgen.files import TEMPORARY_PREFIX, atomic
 from roomtrain.errors import RoomtrainError
 
 LAST = "last.pt"
@@ -39,7 +39,8 @@ def save_last(folder: Path, *, weights: Mapping[str, Tensor], state: Mapping[str
     buffer = io.BytesIO()
     torch.save({**state, "step": step, "weights": name}, buffer)
     write_bytes(folder / LAST, buffer.getvalue())
-    for old in folder.glob(_WEIGHTS.format(0).replace("0" * 9, "*")):
+    pattern = _WEIGHTS.format(0).replace("0" * 9, "*")
+    for old in (*folder.glob(pattern), *folder.glob(TEMPORARY_PREFIX + pattern)):  # of a kill while one was written
         if old.name != name:
             old.unlink(missing_ok=True)
 
@@ -55,14 +56,32 @@ def load_last(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict):
+            raise ValueError(f"it holds a {type(state).__name__}")
         name = str(state["weights"])
         if Path(name).name != name:
             raise ValueError(f"it names weights outside its folder: {name}")
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, OSError) as error:
+    except Exception as error:  # damaged bytes raise whatever the reader stumbles over, up to IndexError and AttributeError
         raise RoomtrainError(
             f"the checkpoint {path} cannot be read ({_first_line(error)}): remove {folder} to begin it anew.", exit_code=1
         ) from None
     return read_weights(folder / name), state
+
+
+@contextmanager
+def fitting(folder: Path) -> Iterator[None]:
+    """Turn what a checkpoint of another model raises into one line.
+
+    Raises:
+        RoomtrainError: in place of the error inside.
+    """
+    try:
+        yield
+    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RoomtrainError(
+            f"the checkpoint in {folder} does not fit ({' '.join(str(error).split())[:200]}): remove the folder to begin it anew.",
+            exit_code=1,
+        ) from None
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:

@@ -10,7 +10,7 @@ import sys
 import typer
 
 from roomgen.errors import RoomgenError
-from roomtrain.commands import train
+from roomtrain.commands import evaluate, report, train
 from roomtrain.commands.common import complain
 
 app = typer.Typer(
@@ -22,7 +22,8 @@ app = typer.Typer(
     help="Train the models of room-acoustics papers on datasets of roomgen, and put their results beside the papers' own.",
 )
 
-app.command()(train.train)
+for command in (train.train, evaluate.evaluate, evaluate.embed, report.table, report.figures, report.config, report.bench):
+    app.command()(command)
 
 
 @app.callback()

@@ -18,6 +18,7 @@ from torch import Tensor
 
 import roomgen
 from roomgen.errors import DatasetError
+from roomgen.files import DATASET_FILE
 from roomgen.store.dataset import Dataset
 from roomtrain.errors import RoomtrainError
 
@@ -77,7 +78,7 @@ def load_bank(dataset: Dataset, *, split: str | None = None, device: torch.devic
 
     Raises:
         RoomtrainError: the split is empty.
-        DatasetError: damaged, or of more than one sampling rate.
+        DatasetError: damaged, not what its manifest says, not finite, or of more than one sampling rate.
     """
     table = dataset.table()
     rows = np.arange(len(table)) if split is None else np.flatnonzero((table["split"] == split).to_numpy())
@@ -92,6 +93,12 @@ def load_bank(dataset: Dataset, *, split: str | None = None, device: torch.devic
 
     def read(place: int) -> None:
         item = dataset[int(rows[place])]
+        expected = (int(table["n_samples"].iloc[rows[place]]), int(table["fs_hz"].iloc[rows[place]]))
+        if (item.audio.shape[1], item.fs_hz) != expected:
+            raise DatasetError(
+                f"{dataset.root}: sample {item.key} has {item.audio.shape[1]} values at {item.fs_hz} Hz, where its manifest says "
+                f"{expected[0]} at {expected[1]} Hz. Run `roomgen verify {dataset.root}`."
+            )
         audio[place, : item.audio.shape[1]] = item.audio[0]
 
     read(0)  # once alone: what a dataset opens on first use is then there for all threads
@@ -129,10 +136,17 @@ def check_disjoint(what: str, groups: Mapping[str, Sequence[str]]) -> None:
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:
-    """Return what results say of a dataset: its settings' hash, its size, and a hash over its shards' checksums."""
+    """Return what results say of a dataset: its settings' hash, its size, and a hash over its shards' checksums.
+
+    Raises:
+        DatasetError: it does not say what its shards are.
+    """
     import hashlib
 
-    sums = "".join(sorted(str(shard["sha256"]) for shard in dataset.info["shards"]))
+    try:
+        sums = "".join(sorted(str(shard["sha256"]) for shard in dataset.info["shards"]))
+    except (KeyError, TypeError):
+        raise DatasetError(f"{dataset.root / DATASET_FILE} lists no shards with their sha256: it is damaged.") from None
     return {
         "settings_hash": dataset.settings_hash,
         "samples": len(dataset),

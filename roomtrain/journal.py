@@ -7,9 +7,12 @@ lines after the checkpoint are dropped and written again.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from roomgen.files import write_text
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -23,17 +26,20 @@ class Journal:
     Args:
         folder: of the stage.
         after_step: lines of later steps are dropped first; 0 begins anew.
+        lines: how many there were at the checkpoint; more are dropped as well. None: the step alone decides.
         tensorboard: also write event files for TensorBoard, into ``tensorboard/``.
     """
 
-    def __init__(self, folder: Path, *, after_step: int, write: bool, tensorboard: bool) -> None:
+    def __init__(self, folder: Path, *, after_step: int, write: bool, tensorboard: bool, lines: int | None = None) -> None:
         self._file = None
+        self._lines = 0
         self._board: SummaryWriter | None = None
         if not write:
             return
         path = folder / LOG
-        kept = [line for line in read_log(folder) if int(line["step"]) <= after_step] if after_step else []
-        path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        kept = [line for line in read_log(folder) if int(line["step"]) <= after_step][:lines] if after_step else []
+        self._lines = len(kept)
+        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (closed by close)
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter
@@ -45,9 +51,16 @@ class Journal:
         if self._file is not None:
             self._file.write(json.dumps({"kind": kind, "epoch": epoch, "step": step, **values}) + "\n")
             self._file.flush()
+            self._lines += 1
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(f"{kind}/{name}", value, step)
+
+    def sync(self) -> int:
+        """Bring all lines to the disk and return how many there are: a checkpoint that counts them is not to be without them."""
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+        return self._lines
 
     def close(self) -> None:
         """Flush everything."""

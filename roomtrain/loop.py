@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from roomtrain.checkpoint import BEST, load_last, read_weights, save_last, write_weights
+from roomtrain.checkpoint import BEST, fitting, load_last, read_weights, save_last, write_weights
 from roomtrain.config import FitSettings
 from roomtrain.ema import averaged
 from roomtrain.errors import RoomtrainError, Stopped
@@ -47,6 +46,8 @@ class Progress:
     sums: dict[str, float] = field(default_factory=dict)
     counted: int = 0
     done: bool = False
+    lines: int | None = None
+    """Lines of the log until here."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,16 @@ def fit(
         show: a progress bar on stderr.
 
     Raises:
-        RoomtrainError: the folder's checkpoint is of other settings; or the loss is not finite (the batch's keys are named).
+        RoomtrainError: the folder's checkpoint is of other settings; or the loss is not finite (the batch's keys are named); or
+            there is nothing to train on.
         Stopped: asked to stop; the state is saved.
     """
     began = time.monotonic()
+    if min(task.train_steps, task.val_steps) < 1:
+        raise RoomtrainError(
+            f"{task.name}: an epoch has {task.train_steps} training batches and {task.val_steps} of validation, where both need 1 "
+            "or more: take more samples, or smaller batches."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     run = _Run(task, settings, folder=folder, fabric=fabric, seed=seed, settings_hash=settings_hash, tensorboard=tensorboard)
     try:
@@ -92,6 +99,7 @@ def fit(
             run.epoch(stop, show=show and fabric.is_global_zero)
     finally:
         run.journal.close()
+    fabric.barrier()  # the first process has written them then
     task.model.load_state_dict(read_weights(folder / BEST))
     return Fitted(run.at.epoch, run.at.best_epoch, run.at.best_loss, run.at.step, time.monotonic() - began)
 
@@ -102,37 +110,36 @@ class _Run:
     def __init__(
         self, task: Task, settings: FitSettings, *, folder: Path, fabric: Fabric, seed: int, settings_hash: str, tensorboard: bool
     ) -> None:
-        self.task, self.settings, self.folder, self.fabric, self.seed, self.hash = (
-            task,
-            settings,
-            folder,
-            fabric,
-            seed,
-            settings_hash,
-        )
+        self.task, self.settings, self.folder = task, settings, folder
+        self.fabric, self.seed, self.hash = fabric, seed, settings_hash
         self.at = Progress()
         optimizer = torch.optim.Adam(task.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
         loaded = load_last(folder)
         if loaded is not None:
             weights, state = loaded
-            if state["settings_hash"] != settings_hash:
+            if state.get("settings_hash") != settings_hash:
                 raise RoomtrainError(
-                    f"{folder} holds a training with other settings or data ({state['settings_hash']}, now {settings_hash}): "
+                    f"{folder} holds a training with other settings or data ({state.get('settings_hash')}, now {settings_hash}): "
                     "use another --out, or remove the folder."
                 )
-            task.model.load_state_dict(weights)
-            self.at = Progress(**state["progress"])
+            with fitting(folder):
+                task.model.load_state_dict(weights)
+                self.at = Progress(**state["progress"])
         self.model, self.optimizer = fabric.setup(task.model, optimizer)
         self.average: AveragedModel | None = None
         if settings.ema_decay is not None:
             self.average = averaged(task.model, decay=settings.ema_decay)
         if loaded is not None:
-            self.optimizer.load_state_dict(state["optimizer"])
-            if self.average is not None:
-                self.average.load_state_dict(state["average"])
+            with fitting(folder):
+                self.optimizer.load_state_dict(state["optimizer"])
+                if self.average is not None:
+                    self.average.load_state_dict(state["average"])
+                fabric.strategy.precision.load_state_dict(state.get("precision", {}))
         self.saved_at = time.monotonic()
         self.pending: list[tuple[int, int, Tensor]] = []
-        self.journal = Journal(folder, after_step=self.at.step, write=fabric.is_global_zero, tensorboard=tensorboard)
+        self.journal = Journal(
+            folder, after_step=self.at.step, lines=self.at.lines, write=fabric.is_global_zero, tensorboard=tensorboard
+        )
 
     def epoch(self, stop: StopRequest | None, *, show: bool) -> None:
         """Train from where it stands to the end of the epoch, validate, and save."""
@@ -153,6 +160,7 @@ class _Run:
                     self.log_train(bar)
                 if stop is not None and self.any_asked(stop):
                     self.save()
+                    self.fabric.barrier()  # no process goes on from a checkpoint that is not written yet
                     raise Stopped(f"{self.task.name}, epoch {at.epoch + 1}, step {at.step_in_epoch} of {steps}")
                 if time.monotonic() - self.saved_at > _SAVE_EVERY_S and at.step_in_epoch < steps:
                     self.save()
@@ -182,7 +190,8 @@ class _Run:
             group["lr"] = self.learning_rate()
         values = self.task.loss(self.model, batch)
         loss = values["loss"]
-        self.pending.append((at.epoch, at.step_in_epoch, loss.detach()))
+        # The mean over all processes: where one has no finite loss, all stop at the same step.
+        self.pending.append((at.epoch, at.step_in_epoch, self.reduced(loss.detach().clone())))
         if loss.device.type == "cpu" or len(self.pending) >= _CHECK_EVERY:
             self.check()
         self.optimizer.zero_grad(set_to_none=True)
@@ -272,8 +281,21 @@ class _Run:
         at = self.at
         if not self.fabric.is_global_zero:
             return
-        progress: Mapping[str, Any] = {**vars(at), "sums": {name: float(value) for name, value in at.sums.items()}}
-        state: dict[str, Any] = {"progress": dict(progress), "settings_hash": self.hash, "optimizer": self.optimizer.state_dict()}
+        weights = self.task.model.state_dict()
+        # A finite loss can have a gradient that is not, and the loss tells only at the next step.
+        wrong = [name for name, tensor in weights.items() if not bool(torch.isfinite(tensor).all())]
+        if wrong:
+            raise RoomtrainError(
+                f"{self.task.name}: after epoch {at.epoch + 1}, step {at.step_in_epoch}, the weights {wrong[0]} are not finite. "
+                "The last checkpoint is from before it. Lower the learning rate, or limit clip_norm.",
+                exit_code=1,
+            )
+        at.lines = self.journal.sync()
+        progress = {**vars(at), "sums": {name: float(value) for name, value in at.sums.items()}}
+        state: dict[str, Any] = {"progress": progress, "settings_hash": self.hash, "optimizer": self.optimizer.state_dict()}
+        scaling = self.fabric.strategy.precision.state_dict()
+        if scaling:
+            state["precision"] = scaling
         if self.average is not None:
             state["average"] = self.average.state_dict()
-        save_last(self.folder, weights=self.task.model.state_dict(), state=state, step=at.step)
+        save_last(self.folder, weights=weights, state=state, step=at.step)

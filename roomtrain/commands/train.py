@@ -62,7 +62,7 @@ def train(
         raise RoomtrainError("--seeds is for --all; for one cell give --seed.")
     runs = _runs(preset, overrides, out, all_cells=all_cells, seeds=range(seed, seed + seeds))
     results = _train_all(runs, data, device=device, precision=precision, workers=workers)
-    text = "\n".join(_text(result) for result in results)
+    text = "\n".join(result_text(result) for result in results)
     print_result(results if all_cells else results[0], as_json, text)
 
 
@@ -96,7 +96,8 @@ def _train_all(
     results: list[dict[str, Any]] = []
     with StopRequest() as stop:
         for folder, settings in runs:
-            training = Training(settings, data, folder, fabric=fabric, stop=stop, workers=workers)
+            shared = folder.parent if len(runs) > 1 else None
+            training = Training(settings, data, folder, fabric=fabric, stop=stop, workers=workers, shared=shared)
             if (folder / RESULTS).is_file():
                 results.append(json.loads((folder / RESULTS).read_text(encoding="utf-8")))
                 continue
@@ -108,7 +109,8 @@ def _train_all(
     return results
 
 
-def _text(result: dict[str, Any]) -> str:
+def result_text(result: dict[str, Any]) -> str:
+    """Return a run's results for reading."""
     lines = [f"{result['cell']}, seed {result['seed']}, preset {result['preset']}"]
     if result["reduced"]:
         lines[0] += f" (reduced: {result['reduced']})"

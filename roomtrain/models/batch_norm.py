@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
+from roomtrain.errors import RoomtrainError
+
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):
     """As ``torch.nn.BatchNorm2d``, with mean and variance of all processes' batches together, in float32 at least."""
@@ -15,19 +17,21 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
             return super().forward(x)
         work = x.float()
         count = torch.full((1,), float(work.numel() // work.shape[1]), device=x.device)
-        total, squares, n = summed_over_processes(work.sum(dim=(0, 2, 3)), work.square().sum(dim=(0, 2, 3)), count)
-        mean = total / n
-        variance = (squares / n - mean.square()).clamp(min=0)
-        track(self, mean.detach(), (variance * n / (n - 1)).detach())
+        summed = over_processes(torch.cat([work.sum(dim=(0, 2, 3)), count]))
+        n = summed[-1:]
+        mean = summed[:-1] / n
+        centred = work - mean[:, None, None]
+        # Not E[x²] - E[x]²: where the mean is much larger than the deviation, float32 would leave little of it.
+        variance = over_processes(centred.square().sum(dim=(0, 2, 3))) / n
+        track(self, mean.detach(), (variance * n / (n - 1).clamp(min=1)).detach())
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return ((work - mean[:, None, None]) * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
 
-def summed_over_processes(total: Tensor, squares: Tensor, count: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return (channel,) sums, (channel,) sums of squares and the (1,) count over all processes; gradients go through."""
-    channels = len(total)
-    summed: Tensor = all_reduce(torch.cat([total, squares, count]))  # type: ignore[no-untyped-call]
-    return summed[:channels], summed[channels:-1], summed[-1:]
+def over_processes(local: Tensor) -> Tensor:
+    """Return the sum of a tensor over all processes; gradients go through."""
+    summed: Tensor = all_reduce(local)  # type: ignore[no-untyped-call]
+    return summed
 
 
 @torch.no_grad()
@@ -43,11 +47,18 @@ def track(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
 
 
 def globalise(module: nn.Module) -> nn.Module:
-    """Replace every ``BatchNorm2d`` of a module, in place; parameters, buffers and their names stay."""
+    """Replace every ``BatchNorm2d`` in a module, in place; parameters, buffers and their names stay.
+
+    Raises:
+        RoomtrainError: a normalisation without scale and shift or without running statistics, or with a cumulative average of them.
+    """
     for name, child in module.named_children():
         if type(child) is nn.BatchNorm2d:
-            new = GlobalBatchNorm2d(child.num_features, eps=child.eps, momentum=child.momentum)
+            if not child.affine or not child.track_running_stats or child.momentum is None:
+                raise RoomtrainError(f"{name}: {child} cannot be computed over processes; give it the usual options.")
+            new = GlobalBatchNorm2d(child.num_features, eps=child.eps, momentum=child.momentum).to(child.weight.device)
             new.load_state_dict(child.state_dict())
+            new.train(child.training)
             setattr(module, name, new)
         else:
             globalise(child)

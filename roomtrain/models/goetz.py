@@ -98,10 +98,13 @@ class Encoder(nn.Module):
         expected = (1, self.config.n_bins, self.config.n_frames)
         if tuple(spectrogram.shape[1:]) != expected:
             raise RoomtrainError(f"the encoder takes (batch, {', '.join(map(str, expected))}), not {tuple(spectrogram.shape)}.")
-        pairs = self._pairs()
-        maps = folded.forward(spectrogram, pairs) if folded.applies(spectrogram, pairs) else self.blocks(spectrogram)
-        e = self.project(self.dropout(maps.flatten(1)))
+        e = self.project(self.dropout(self.maps(spectrogram).flatten(1)))
         return _unit(e) if self.config.normalise else e
+
+    def maps(self, spectrogram: Tensor) -> Tensor:
+        """Return the feature maps (batch, channel, frequency, time) of the six blocks."""
+        pairs = self._pairs()
+        return folded.forward(spectrogram, pairs) if folded.applies(spectrogram, pairs) else self.blocks(spectrogram)
 
     def _pairs(self) -> list[folded.Block]:
         """The blocks as pairs of convolution and normalisation, for the quicker way through them on a CPU."""

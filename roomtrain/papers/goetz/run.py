@@ -16,7 +16,7 @@ from torch import Tensor
 from roomgen.files import write_text
 from roomgen.settings import differing_keys
 from roomtrain.checkpoint import BEST, read_weights, write_weights
-from roomtrain.config import RunSettings
+from roomtrain.config import FitSettings, RunSettings
 from roomtrain.errors import RoomtrainError
 from roomtrain.loop import Fitted, fit
 from roomtrain.models.goetz import Encoder, Head
@@ -32,6 +32,7 @@ from roomtrain.papers.goetz.tasks import (
     new_encoder,
 )
 from roomtrain.signals import StopRequest
+from roomtrain.task import Task
 
 SETTINGS = "settings.json"
 ENCODER = "encoder.safetensors"
@@ -50,6 +51,7 @@ class Training:
         fabric: device, precision and processes; launched.
         stop: looked at between two steps.
         workers: threads that decode the datasets.
+        shared: folder for what several runs have in common (the warm-up); None: inside ``out``.
     """
 
     def __init__(
@@ -62,8 +64,10 @@ class Training:
         stop: StopRequest | None,
         show: bool = True,
         workers: int = 2,
+        shared: Path | None = None,
     ) -> None:
         self.settings, self.out, self.fabric, self.stop, self.show = settings, out, fabric, stop, show
+        self.shared = out if shared is None else shared
         self.data = PaperData(root, device=fabric.device, workers=workers)
         self.fingerprint = self.data.fingerprint()
         self.fitted: dict[str, Fitted] = {}
@@ -88,6 +92,8 @@ class Training:
             if not path.is_file():
                 rank, world = self.fabric.global_rank, self.fabric.world_size
                 task = Contrastive(self.settings, self.data.upstream(self.settings), rank=rank, world=world)
+                if self.settings.upstream.warm_up_epochs:
+                    task.model.load_state_dict(self.warm_up())
                 self.fitted["upstream"] = self._fit(task, folder, self.settings.upstream.fit)
                 if self.fabric.is_global_zero:
                     write_weights(path, task.encoder.state_dict())
@@ -96,6 +102,16 @@ class Training:
         elif self.fabric.is_global_zero:
             write_weights(self.out / ENCODER, encoder.state_dict())
         return encoder.to(self.fabric.device).eval()
+
+    def warm_up(self) -> dict[str, Tensor]:
+        """Return the weights of encoder and projection after the soft epochs that come first; they are trained once."""
+        settings = self.settings.warm_up()
+        folder = self.shared / f"warm-up-seed{settings.seed}"
+        rank, world = self.fabric.global_rank, self.fabric.world_size
+        task = Contrastive(settings, self.data.upstream(settings), rank=rank, world=world)
+        task.name = "warm-up"
+        self._fit(task, folder, settings.upstream.fit, settings)
+        return dict(task.model.state_dict())
 
     def heads(self, encoder: Encoder, data: DownstreamData, split_by: str) -> Estimates:
         """Train the heads of a protocol on embeddings that are computed once."""
@@ -135,8 +151,9 @@ class Training:
                 outputs[target] = {name: answer(head(e)) for name, e in tests.items()}
         return outputs
 
-    def _fit(self, task: Any, folder: Path, settings: Any) -> Fitted:
-        key = self.settings.hash() + "-" + "-".join(str(part["sha256"]) for part in self.fingerprint.values())
+    def _fit(self, task: Task, folder: Path, settings: FitSettings, whole: GoetzSettings | None = None) -> Fitted:
+        named = self.settings if whole is None else whole
+        key = named.hash() + "-" + "-".join(str(part["sha256"]) for part in self.fingerprint.values())
         return fit(
             task,
             settings,

@@ -12,6 +12,7 @@ STRATEGIES = ("soft", "hard", "posind")
 TARGETS = ("rt60", "rt60_mid", "c50", "volume")
 """What is estimated: RT60 of the whole response, RT60 of the octaves of 500 and 1000 Hz, C50, and the class of volume."""
 VOLUME_BOUNDARY_M3 = 160.0
+WARM_UP_TEMPERATURE = 0.1
 SEGMENT_S = 4.0
 FS_HZ = 16_000
 
@@ -22,6 +23,8 @@ class UpstreamSettings(Model):
     """Contrastive training: ``n_classes`` responses (rooms) × ``n_augmentations`` speech signals a batch.
 
     ``rirs_per_room`` is how many responses of a room position-independent sampling draws from; the others take the first.
+    ``warm_up_epochs`` of soft sampling at a temperature of 0.1 come first: from a random start, hard sampling may stay for long
+    where all embeddings are one and the same. All cells of a seed share them.
     """
 
     n_classes: Annotated[int, Field(ge=2)] = 24
@@ -30,6 +33,7 @@ class UpstreamSettings(Model):
     val_batches: Count = 32
     rirs_per_room: Count = 10
     temperature: Annotated[float, Field(gt=0)] = 0.1
+    warm_up_epochs: Annotated[int, Field(ge=0)] = 0
     fit: FitSettings = FitSettings()
 
 
@@ -90,6 +94,12 @@ class GoetzSettings(RunSettings):
     def contrastive(self) -> bool:
         """Whether there is an upstream training."""
         return self.strategy in STRATEGIES
+
+    def warm_up(self) -> GoetzSettings:
+        """Return the settings of the soft epochs that come first, the same for all cells of a seed."""
+        fit = self.upstream.fit.model_copy(update={"max_epochs": self.upstream.warm_up_epochs, "patience": None})
+        upstream = self.upstream.model_copy(update={"temperature": WARM_UP_TEMPERATURE, "fit": fit})
+        return self.model_copy(update={"strategy": "soft", "upstream": upstream})
 
     @property
     def cell(self) -> str:

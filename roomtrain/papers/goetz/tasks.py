@@ -59,7 +59,7 @@ class Contrastive(Task):
             )
             for number, (split, spectrograms) in enumerate(data.splits.items())
         }
-        self._kept = self._keep()
+        self.kept = self._keep()
 
     def _keep(self) -> dict[str, Tensor]:
         """Return the spectrograms that are worth keeping: of every response with all speech, where that fits the limit."""
@@ -93,8 +93,8 @@ class Contrastive(Task):
         mine = sampled.part(self.rank, self.world)
         rir, speech = mine.rir, mine.speech
         number = rir * len(spectrograms.speech) + speech
-        if split in self._kept:
-            x = self._kept[split][torch.as_tensor(number, device=self._kept[split].device)].float()
+        if split in self.kept:
+            x = self.kept[split][torch.as_tensor(number, device=self.kept[split].device)].float()
         else:
             x = spectrograms.make(Pairs(rir, speech, number))
         return x, torch.as_tensor(mine.label, device=x.device)
