@@ -17,6 +17,9 @@ class Effort:
         dataset_rooms: of the dataset made from end to end, ten responses each.
         manifest_rows: of the large manifest.
         gpu_chunk: scenes that the GPU gets at once.
+        recordings: of half a minute that sources are cut from.
+        renders: of ten seconds.
+        views: of a room.
     """
 
     rooms: int = 16
@@ -26,6 +29,11 @@ class Effort:
     dataset_rooms: int = 110
     manifest_rows: int = 1_000_000
     gpu_chunk: int = 512
+    recordings: int = 20
+    renders: int = 60
+    views: int = 20
 
 
-QUICK = Effort(rooms=4, repeats=2, asked=20, samples=200, dataset_rooms=20, manifest_rows=100_000)
+QUICK = Effort(
+    rooms=4, repeats=2, asked=20, samples=200, dataset_rooms=20, manifest_rows=100_000, recordings=8, renders=20, views=8
+)

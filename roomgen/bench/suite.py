@@ -13,7 +13,7 @@ from roomgen.bench.machine import machine
 from roomgen.errors import RoomgenError, suggest
 from roomgen.text import duration, pairs
 
-BENCHMARKS = ("engines", "rt60", "labels", "writer", "dataset", "manifest")
+BENCHMARKS = ("engines", "rt60", "labels", "writer", "dataset", "manifest", "sources", "render", "panorama")
 _PLOTTED = ("engines", "rt60")
 
 

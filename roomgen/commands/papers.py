@@ -17,11 +17,12 @@ from roomgen.commands.common import (
     print_result,
     worker_count,
 )
+from roomgen.errors import RoomgenError
 
 
 def paper(
     name: Annotated[str, typer.Argument(metavar="[revrir|goetz|mvsd|mc-simclr|icl]", help="which paper")],
-    out: Annotated[Path, typer.Option(help="folder that its datasets are written to")],
+    out: Annotated[Path | None, typer.Option(help="folder that its datasets are written to")] = None,
     scale: Annotated[float, typer.Option(help="share of the paper's counts, such as 0.01")] = 1.0,
     speech: Annotated[Path | None, typer.Option(help="LibriSpeech, or any folder of speech  [default: embedded voices]")] = None,
     events: Annotated[Path | None, typer.Option(help="FSDnoisy18k, ESC-50, ESC-10 or a folder  [default: procedural]")] = None,
@@ -30,18 +31,26 @@ def paper(
     ] = None,
     dirs: Annotated[list[Path] | None, typer.Option(help="MicIRP or Multi-angle; may be repeated  [default: parametric]")] = None,
     seed: SeedOption = 0,
+    write_plans: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="write its rooms and devices to Parquet files, and no dataset")
+    ] = None,
     workers: WorkersOption = None,
     max_broken: MaxBrokenOption = 0.01,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Build all datasets of a paper: real corpora where their folders are given, embedded stand-ins where not."""
-    from roomgen.run.papers import Given, make_paper, paper_text
+    from roomgen.run import papers
 
-    given = Given(speech=speech, events=events, scenes=scenes, dirs=tuple(dirs or ()), scale=scale, seed=seed)
+    given = papers.Given(speech=speech, events=events, scenes=scenes, dirs=tuple(dirs or ()), scale=scale, seed=seed)
+    if write_plans is not None:
+        print_result(papers.write_plans(name, write_plans, given), as_json, papers.plans_text)
+        return
+    if out is None:
+        raise RoomgenError("--out is missing: name the folder that the paper's datasets are written to, such as --out papers/")
     try:
-        result = make_paper(name, out, given, workers=worker_count(workers), overwrite=overwrite, max_broken=max_broken)
+        result = papers.make_paper(name, out, given, workers=worker_count(workers), overwrite=overwrite, max_broken=max_broken)
     except KeyboardInterrupt:
         complain("interrupted. Finished shards are kept; the same command goes on from there.")
         raise typer.Exit(130) from None
-    print_result(result, as_json, paper_text)
+    print_result(result, as_json, papers.paper_text)

@@ -54,7 +54,9 @@ def materials(as_json: JsonOption = False) -> None:
 
 
 def bench(
-    which: Annotated[str, typer.Argument(metavar="[all|engines|rt60|labels|writer|dataset|manifest]")] = "all",
+    which: Annotated[
+        str, typer.Argument(metavar="[all|engines|rt60|labels|writer|dataset|manifest|sources|render|panorama]")
+    ] = "all",
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="draw engines and rt60; measures both")] = None,
     rooms: Annotated[int | None, typer.Option(help="rooms to compare the engines in  [default: 16; --quick: 4]")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="a minute in place of ten")] = False,

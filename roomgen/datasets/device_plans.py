@@ -26,6 +26,7 @@ from roomgen.datasets.family import Broken, Inputs, ShardPlan, shards_of
 from roomgen.datasets.splits import divide, ranked
 from roomgen.datasets.streams import Stream, generator
 from roomgen.errors import RoomgenError
+from roomgen.files import atomic
 from roomgen.settings import CommonSettings, SplitsSettings, resolve
 
 KINDS = ("microphones", "recorders", "folder", "multi-angle")
@@ -321,6 +322,41 @@ def design_of(seed: int, index: int) -> MicrophoneDesign:
 def recorder_of(seed: int, index: int) -> Recorder:
     """Return a recording device of a dataset; the same in every split."""
     return draw_recorder(RECORDERS[index], generator(seed, Stream.DEVICE, _RECORDER_STREAM + index))
+
+
+def write_devices(settings: DevicesSettings, path: Path) -> int:
+    """Write the drawn devices of these settings as a Parquet file, a row per response, and return how many there are.
+
+    ``design`` is all that its device was drawn as, in JSON.
+    """
+    import json
+    from dataclasses import asdict
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def design(unit: Unit) -> str:
+        drawn = (recorder_of if settings.kind == "recorders" else design_of)(settings.seed, unit.drawn_as)
+        return json.dumps(asdict(drawn), sort_keys=True)
+
+    rows = [
+        {
+            "key": unit.key,
+            "split": split,
+            "microphone": unit.microphone,
+            "angle_deg": unit.angle_deg,
+            "distance_m": unit.distance_m,
+            "design": design(unit),
+        }
+        for split, units in DevicesPlan(settings, {})._units.items()
+        for unit in units
+    ]
+    text = json.dumps(settings.model_dump(mode="json"))  # unsorted: in what order splits are named decides what each gets
+    table = pa.Table.from_pylist(rows).replace_schema_metadata({"roomgen.settings": text})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+    return len(rows)
 
 
 def _text(value: float) -> str:

@@ -32,6 +32,8 @@ from roomgen.text import interval
 AUDIO_MEMBER, CLEAN_MEMBER = "audio.flac", "clean.flac"
 _PER_CHUNK = 16
 _FULL_SCALE_DB = -0.01
+_MOST_CHANNELS = 8  # that a FLAC file holds
+_FAMILIES = {"sources": ("sources", "renders"), "rirs": ("rooms",), "devices": ("devices",)}
 _OF_SOURCE = {"speaker": "", "text": "", "class_name": "", "location": "", "group": ""}
 _OF_RIR = dict.fromkeys(("volume_m3", "rt60_s", "c50_db", "drr_db", "distance_m", "azimuth_deg", "elevation_deg"), np.nan)
 
@@ -93,18 +95,21 @@ class RendersPlan:
         for name, wanted in (("sources", settings.sources), ("rirs", settings.rirs), ("devices", settings.devices)):
             if wanted is not None and fingerprint(_path(inputs, name)) != wanted:
                 raise RoomgenError(
-                    f"the dataset {_path(inputs, name)} has changed since the rendering was begun: use another --out."
+                    f"the dataset {_path(inputs, name)} has changed since the rendering was begun: use another --out, or "
+                    "--overwrite.",
+                    exit_code=1,
                 )
         self._numbers = {name: _by_split(_path(inputs, name)) for name in ("sources", "rirs", "devices") if getattr(settings, name)}
-        self._check_rates(inputs)
+        self._check_formats(inputs)
         if "devices" in self._numbers:
             self._microphones = _dataset(_path(inputs, "devices")).table(["microphone"])["microphone"].to_numpy().astype(str)
         counts = {name: len(numbers) * settings.per_source for name, numbers in self._numbers["sources"].items()}
         self.split_sizes = {name: min(count, settings.max_samples.get(name, count)) for name, count in counts.items()}
+        if not len(self):
+            raise RoomgenError("no renders are left: max_samples leaves out all sources. Let it take more.")
         self._starts = dict(zip(self.split_sizes, [0, *accumulate(self.split_sizes.values())], strict=False))
-        for kind in ("rirs", "devices"):
-            for split in self.split_sizes:
-                self._choices(kind, split)
+        self._choices = {(kind, split): self._heard_in(kind, split) for kind in ("rirs", "devices") for split in self.split_sizes}
+        self._check_names()
 
     def __len__(self) -> int:
         return sum(self.split_sizes.values())
@@ -124,7 +129,7 @@ class RendersPlan:
         sources = self._numbers["sources"][split]
         order = _order(self.settings.seed, list(self.split_sizes).index(split), len(sources))
         rng = generator(self.settings.seed, Stream.PAIR, number)
-        rirs, devices = self._choices("rirs", split), self._choices("devices", split)
+        rirs, devices = self._choices["rirs", split], self._choices["devices", split]
         # Every draw is made whether it is used or not, so that adding devices moves no room.
         rir, share, device = rng.random(), rng.random(), rng.random()
         return Unit(
@@ -141,7 +146,7 @@ class RendersPlan:
         each = np.cumsum([weights.get(name, 1.0) for name in self._microphones[devices]])
         return int(devices[np.searchsorted(each, draw * each[-1], side="right")])
 
-    def _choices(self, kind: str, split: str) -> NDArray[np.int64]:
+    def _heard_in(self, kind: str, split: str) -> NDArray[np.int64]:
         if kind not in self._numbers:
             return np.zeros(0, dtype=np.int64)
         by_split = self._numbers[kind]
@@ -154,11 +159,34 @@ class RendersPlan:
             )
         return by_split[split]
 
-    def _check_rates(self, inputs: Inputs) -> None:
+    def _check_formats(self, inputs: Inputs) -> None:
         rates = {name: _rate(_path(inputs, name)) for name in self._numbers}
         if len(set(rates.values())) > 1:
             shown = ", ".join(f"{name} {rate} Hz" for name, rate in rates.items())
             raise RoomgenError(f"sampling rates differ: {shown}. Make them alike with --fs.")
+        channels = {name: sorted(set(_dataset(_path(inputs, name)).table(["n_channels"])["n_channels"])) for name in self._numbers}
+        most = max(max(counts) for counts in channels.values())
+        if most > _MOST_CHANNELS:
+            raise RoomgenError(f"{most} channels are more than a FLAC file holds ({_MOST_CHANNELS}): render with smaller arrays.")
+        heard = channels.get("rirs", [1])
+        if max(channels["sources"]) > 1 and max(heard) > 1 and channels["sources"] != heard:
+            raise RoomgenError(
+                f"sources of {max(channels['sources'])} channels cannot go through responses of {max(heard)}: make the sources "
+                "with --channels mono."
+            )
+
+    def _check_names(self) -> None:
+        for setting in ("max_samples", "device_weights"):
+            for split in getattr(self.settings, setting):
+                if split not in self.split_sizes:
+                    raise RoomgenError(f"{setting} names a split {split!r}; the sources have {', '.join(self.split_sizes)}.")
+        for split, weights in self.settings.device_weights.items():
+            known = sorted(set(self._microphones[self._choices["devices", split]])) if "devices" in self._numbers else []
+            unknown = [name for name in weights if name not in known]
+            if unknown:
+                raise RoomgenError(
+                    f"device_weights names {unknown[0]!r}, which is no device of {split}; there are: {', '.join(known) or 'none'}."
+                )
 
 
 class RendersFamily(Family):
@@ -190,7 +218,8 @@ class RendersFamily(Family):
             row |= {"split": split, "key": f"{unit.number:08d}-{source.key}"}
             members = {AUDIO_MEMBER: encode_flac(audio, fs_hz=source.fs_hz, bits=settings.bits)}
             if settings.clean:
-                members[CLEAN_MEMBER] = encode_flac(fit(source.audio, audio.shape[1]), fs_hz=source.fs_hz, bits=settings.bits)
+                clean = _clean(source.audio, rir, audio.shape[1], align=settings.align)
+                members[CLEAN_MEMBER] = encode_flac(clean, fs_hz=source.fs_hz, bits=settings.bits)
             yield sample_of(row, members, RENDERS)
 
     def again(
@@ -298,6 +327,10 @@ def convolve(audio: NDArray[np.float32], responses: NDArray[np.float32]) -> NDAr
 
 def renders_settings(inputs: Inputs, overrides: Mapping[str, Any], *, flags: Mapping[str, str] | None = None) -> RendersSettings:
     """Return the settings of renders of these datasets, with overrides (dotted key to value) laid over the defaults."""
+    for name, path in inputs.items():
+        family = _dataset(path).info["settings"].get("family")
+        if family not in _FAMILIES[name]:
+            raise RoomgenError(f"--{name} {path} is a dataset of {family}: give one of {' or '.join(_FAMILIES[name])}.")
     tree: dict[str, Any] = {name: fingerprint(path) for name, path in inputs.items()}
     return resolve(tree, overrides, model=RendersSettings, flags=flags)
 
@@ -311,6 +344,12 @@ def fingerprint(root: Path) -> str:
     info = _dataset(root).info
     text = json.dumps([info["settings_hash"], [[shard["name"], shard["sha256"]] for shard in info["shards"]]])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _clean(source: NDArray[np.float32], rir: Any, n_samples: int, *, align: bool) -> NDArray[np.float32]:
+    """Return the source so that it stands where its direct sound stands in the render."""
+    late = 0 if rir is None or align else round(float(rir.row["direct_delay_s"]) * int(rir.fs_hz))
+    return fit(np.pad(source, ((0, 0), (late, 0))), n_samples)
 
 
 def _noise(kind: str, audio: NDArray[np.float32], snr_db: float, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -92,7 +92,7 @@ def write_rooms(settings: DatasetSettings, path: Path) -> int:
                 "duration_s": room.duration_s,
             }
         )
-    text = json.dumps(settings.model_dump(mode="json"), sort_keys=True)
+    text = json.dumps(settings.model_dump(mode="json"))  # unsorted: in what order splits are named decides what each gets
     schema = PLAN_SCHEMA.with_metadata({_SETTINGS_KEY: text.encode()})
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary:

@@ -32,6 +32,7 @@ MEASURED = ("gain_db", "rms_db", "peak_db")
 _SILENT_DB = -90.0  # below this a segment is digital silence or nearly so: nothing can be learned from it
 _CLIPS_PER_CHUNK = 8
 _FULL_SCALE_DB = -0.01
+_MOST_CHANNELS = 8  # that a FLAC file holds
 
 
 class SourcesSettings(CommonSettings):
@@ -110,13 +111,26 @@ class SourcesPlan:
             if count:
                 counted.append((clip, count))
         self.broken = tuple(broken)
-        if not counted and not broken:
+        if not counted and len(broken) == len(clips):
+            first = self.broken[0]
             raise RoomgenError(
-                f"the corpus {settings.corpus} has no recording that lasts for a segment of {settings.segment_s:g} s: ask for "
+                f"no recording of the corpus {settings.corpus} can be used: {len(broken)} of {self.files} input files cannot be "
+                f"read, the first is {first.name}: {first.reason}. Repair or remove them.",
+                exit_code=1,
+            )
+        if not counted:
+            asked = "anything at this sampling rate" if settings.segment_s is None else f"a segment of {settings.segment_s:g} s"
+            raise RoomgenError(
+                f"the corpus {settings.corpus} has no recording that lasts for {asked}: ask for "
                 "shorter ones (--segment), or fill up with --short pad or --short repeat."
             )
         self._splits = _divided(settings, counted)
         self.split_sizes = {name: sum(len(unit.segments) for unit in units) for name, units in self._splits.items()}
+        if not len(self):
+            raise RoomgenError(
+                f"nothing of the corpus {settings.corpus} is left: take {list(settings.take)} or max_samples "
+                f"{settings.max_samples} leave all of its {len(counted)} recordings out. Let them take more."
+            )
 
     def __len__(self) -> int:
         return sum(self.split_sizes.values())
@@ -164,7 +178,7 @@ class SourcesFamily(Family):
         for unit in units:
             try:
                 recording = corpus.read(unit.clip)
-                whole, gain_db = _prepared(settings, recording.audio, recording.fs_hz, unit.clip.name)
+                whole, gain_db = _prepared(settings, recording.audio, recording.fs_hz, unit.clip.path)
             except BrokenFile as error:
                 yield Broken(error.name, error.reason)
                 continue
@@ -185,8 +199,11 @@ class SourcesFamily(Family):
         clip = _clips_by_name(settings.corpus, inputs.get("corpus"), settings.corpus_seed, settings.corpus_count).get(row["clip"])
         if clip is None:
             raise RoomgenError(f"the corpus {settings.corpus} no longer has the recording {row['clip']!r}.", exit_code=1)
-        recording = corpus_of(settings, inputs).read(clip)
-        whole, gain_db = _prepared(settings, recording.audio, recording.fs_hz, clip.name)
+        try:
+            recording = corpus_of(settings, inputs).read(clip)
+            whole, gain_db = _prepared(settings, recording.audio, recording.fs_hz, clip.path)
+        except BrokenFile as error:
+            raise RoomgenError(f"{error.name} can no longer be used: it {error.reason}.", exit_code=1) from None
         audio, measured = _cut(settings, whole, int(row["segment"]))
         step = float(1 << (settings.bits - 1))  # as the FLAC file rounds it
         stored = (np.clip(np.rint(audio.astype(np.float64) * step), -step, step - 1) / step).astype(np.float32)
@@ -226,10 +243,9 @@ def sources_settings(
         RoomgenError: no such corpus, folder or setting; the folder is laid out otherwise.
     """
     kind = corpus_class(corpus)
-    seed, count = int(overrides.get("corpus_seed", 0)), overrides.get("corpus_count")
-    opened = _opened(corpus, root, seed, count)
-    tree: dict[str, Any] = {"corpus": corpus, "fingerprint": opened.fingerprint(), "split_by": kind.default_split}
-    settings = resolve(tree, overrides, model=SourcesSettings, flags=flags)
+    tree: dict[str, Any] = {"corpus": corpus, "fingerprint": "", "split_by": kind.default_split}
+    asked = resolve(tree, overrides, model=SourcesSettings, flags=flags)  # before the corpus is opened with what it says
+    settings = asked.model_copy(update={"fingerprint": _opened(corpus, root, asked.corpus_seed, asked.corpus_count).fingerprint()})
     return settings, {} if root is None else {"corpus": root}
 
 
@@ -294,6 +310,9 @@ def _divided(settings: SourcesSettings, counted: list[tuple[Clip, int]]) -> dict
     for clip, count in counted:
         if group_of(clip) in kept:
             divided[split_of.get(group_of(clip)) or split_name(clip.subset)].append((clip, count))
+    unknown = [name for name in settings.max_samples if name not in names]
+    if unknown:
+        raise RoomgenError(f"max_samples names a split {unknown[0]!r} that there is not; there are {', '.join(names)}.")
     units = {}
     for index, (name, clips) in enumerate(divided.items()):
         shuffled = [clips[i] for i in generator(settings.seed, Stream.ORDER, index).permutation(len(clips))]
@@ -329,6 +348,8 @@ def group_of(clip: Clip) -> str:
 
 def _prepared(settings: SourcesSettings, audio: NDArray[np.float32], fs_hz: int, name: str) -> tuple[NDArray[np.float32], float]:
     """Return the whole recording at the rate and with the channels of the settings, and the gain against clipping in dB."""
+    if settings.channels == "keep" and len(audio) > _MOST_CHANNELS:
+        raise BrokenFile(name, f"has {len(audio)} channels, and FLAC holds {_MOST_CHANNELS}: --channels mono takes their mean")
     if not np.isfinite(audio).all():
         raise BrokenFile(name, "holds values that are not finite")
     if not audio.any():

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from roomgen.corpora import corpus_class, open_corpus
+from roomgen.datasets.device_plans import write_devices
 from roomgen.datasets.devices import devices_settings
 from roomgen.datasets.renders import renders_settings
+from roomgen.datasets.room_plans import write_rooms
 from roomgen.datasets.sources import sources_settings
 from roomgen.errors import RoomgenError, suggest
 from roomgen.files import write_text
@@ -63,6 +65,8 @@ class Part:
     origin: str
     real: bool
     settings: Callable[[], tuple[Any, dict[str, Path]]]
+    planned: Callable[[Any, Path], int] | None = None
+    """Writes what it plans as a small file, where that does not depend on data: rooms and drawn devices."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +100,7 @@ def make_paper(
     Raises:
         RoomgenError: no such paper, or a part cannot be made (the error names it); parts before it stay.
     """
-    if name not in PAPERS:
-        raise RoomgenError(f"unknown paper {name!r}.{suggest(name, PAPERS)} Papers: {', '.join(PAPERS)}.")
-    if not 0 < given.scale <= 100:
-        raise RoomgenError(f"--scale {given.scale:g} is outside 0…100: 1 is the paper's size.")
+    _check(name, given)
     done: list[dict[str, Any]] = []
     for part in _PARTS[name](root, given):
         try:
@@ -121,6 +122,46 @@ def make_paper(
     write_text(root / "paper.json", json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
     write_text(root / "README.md", _readme(result))
     return result
+
+
+def write_plans(name: str, folder: Path, given: Given) -> dict[str, int]:
+    """Write the rooms and drawn devices of a paper into a folder, a Parquet file per part, and return how many each holds.
+
+    Rooms can be given to ``roomgen rooms --plan``; nothing is simulated beyond what drawing them needs.
+
+    Raises:
+        RoomgenError: no such paper.
+    """
+    written = {}
+    for file, part in planned_parts(name, given).items():
+        settings, _ = part.settings()
+        assert part.planned is not None  # what makes it a planned part
+        written[file] = part.planned(settings, folder / file)
+    return written
+
+
+def planned_parts(name: str, given: Given) -> dict[str, Part]:
+    """Return the parts of a paper whose plans do not depend on data, by the names of their files.
+
+    Raises:
+        RoomgenError: no such paper.
+    """
+    _check(name, given)
+    return {f"{name}-{part.name}.parquet": part for part in _PARTS[name](Path(), given) if part.planned is not None}
+
+
+def plans_text(written: Mapping[str, int]) -> str:
+    """Return what the command prints: a line per plan."""
+    return "\n".join(
+        f"{name}: {count} {'responses' if 'dirs' in name or 'recorders' in name else 'rooms'}" for name, count in written.items()
+    )
+
+
+def _check(name: str, given: Given) -> None:
+    if name not in PAPERS:
+        raise RoomgenError(f"unknown paper {name!r}.{suggest(name, PAPERS)} Papers: {', '.join(PAPERS)}.")
+    if not 0 < given.scale <= 100:
+        raise RoomgenError(f"--scale {given.scale:g} is outside 0…100: 1 is the paper's size.")
 
 
 def _readme(result: Mapping[str, Any]) -> str:
@@ -155,8 +196,8 @@ def _revrir(root: Path, given: Given) -> Iterator[Part]:
     test = given.count(100)
     train = given.count(5000)
     shares = {"train": train / (train + test), "test": test / (train + test)}
-    yield _rooms("rirs", "revrir", given, {"rooms.count": 110, "place.rirs_per_room": train + test, "splits.shares": shares})
     speech = _corpus("speech", given.speech)
+    yield _rooms("rirs", "revrir", given, {"rooms.count": 110, "place.rirs_per_room": train + test, "splits.shares": shares})
     common = {"fs_hz": 8000, "segment_s": 10.0, "short": "pad", "per_clip": 1, "seed": given.seed}
     counts = {"train": given.count(20_000, least=200), "test": given.count(2703, least=50)}
     if not speech.real:
@@ -169,12 +210,12 @@ def _revrir(root: Path, given: Given) -> Iterator[Part]:
 
 
 def _goetz(root: Path, given: Given) -> Iterator[Part]:
+    speech = _corpus("speech", given.speech)
     upstream = {"rooms.count": given.count(64, least=8), "splits.shares": {"train": 1.0}, "seed": given.seed + 1}
     yield _rooms("upstream-rirs", "goetz", given, upstream)
     # For those who keep rooms apart: a fifth of them for testing, so that intervals over rooms mean something.
     apart = {"train": 0.7, "val": 0.1, "test": 0.2}
     yield _rooms("downstream-rirs", "goetz", given, {"rooms.count": given.count(100, least=10), "splits.shares": apart})
-    speech = _corpus("speech", given.speech)
     common: dict[str, Any] = {"fs_hz": 16000, "segment_s": 4.0, "short": "drop", "seed": given.seed, "split_by": "group"}
     if not speech.real:
         common["corpus_count"] = given.count(600, least=120)
@@ -187,16 +228,16 @@ def _goetz(root: Path, given: Given) -> Iterator[Part]:
 
 
 def _mvsd(root: Path, given: Given) -> Iterator[Part]:
+    speech = _corpus("speech", given.speech)
     if given.scenes is not None:
         scenes = _corpus("scenes", given.scenes, among=("soundspaces-speech", "avspeech"))
         overrides = {"fs_hz": 16000, "seed": given.seed, "split_by": "subset"}
         yield Part(scenes.name, scenes.origin, True, partial(scenes.settings, **overrides))
-    speech = _corpus("speech", given.speech)
     common: dict[str, Any] = {"fs_hz": 16000, "segment_s": 2.56, "short": "drop", "seed": given.seed, "split_by": "group"}
     if not speech.real:
         common["corpus_count"] = given.count(3000, least=100)
     rooms = {
-        "paired": (given.count(400, least=8), given.seed, (0.0, 0.85)),
+        "paired": (given.count(400, least=10), given.seed, (0.0, 0.85)),
         "unpaired": (given.count(69, least=4), given.seed + 1, (0.85, 1.0)),
     }
     shares = {
@@ -205,10 +246,11 @@ def _mvsd(root: Path, given: Given) -> Iterator[Part]:
     }
     spoken = {"paired": {"train": 0.7, "val": 0.1, "test_unseen": 0.1, "test_seen": 0.1}, "unpaired": {"train": 1.0}}
     for name, (count, seed, stretch) in rooms.items():
-        overrides = {"rooms.count": count, "seed": seed, "splits.shares": shares[name]}
+        note = "Shoeboxes in place of the scanned homes that the paper used: do not compare results with the paper's."
+        homes: dict[str, Any] = {"rooms.count": count, "seed": seed, "splits.shares": shares[name], "note": note}
         if name == "paired":
-            overrides["splits.seen"] = 0.1
-        yield _rooms(f"{name}-rooms", "mvsd", given, overrides)
+            homes["splits.seen"] = 0.1
+        yield _rooms(f"{name}-rooms", "mvsd", given, homes)
         said = {**common, "take": stretch, "splits__shares": spoken[name]}
         yield Part(f"{name}-speech", speech.origin, speech.real, partial(speech.settings, **said))
         yield _render(
@@ -218,13 +260,14 @@ def _mvsd(root: Path, given: Given) -> Iterator[Part]:
             speech,
             {"sources": f"{name}-speech", "rirs": f"{name}-rooms"},
             {"clean": name == "paired"},
+            through="scanned homes",
         )
 
 
 def _mc_simclr(root: Path, given: Given) -> Iterator[Part]:
+    events = _corpus("events", given.events)
     shares = {"noisy": 0.8, "clean": 0.1, "test": 0.1}
     yield _rooms("arrays", "mc-simclr", given, {"rooms.count": given.count(1000, least=20), "splits.shares": shares})
-    events = _corpus("events", given.events)
     common: dict[str, Any] = {"fs_hz": 16000, "segment_s": 4.0, "short": "repeat", "seed": given.seed}
     if not events.real:
         common["corpus_count"] = given.count(18_532, least=200)
@@ -240,6 +283,7 @@ def _mc_simclr(root: Path, given: Given) -> Iterator[Part]:
 
 def _icl(root: Path, given: Given) -> Iterator[Part]:
     scenes = _corpus("scenes", given.scenes if given.scenes is not None else given.events)
+    vintage, multi = _dir_folders(given.dirs)
     common: dict[str, Any] = {"fs_hz": 32_000, "segment_s": 10.0, "short": "pad", "seed": given.seed}
     if scenes.name != "tau2022":
         common |= {"split_by": "group", "splits__shares": {"train": 0.8, "test": 0.2}}
@@ -249,7 +293,6 @@ def _icl(root: Path, given: Given) -> Iterator[Part]:
         common["corpus_count"] = given.count(2000, least=100)
     by_device = scenes.name == "tau2022"
     yield Part("scenes", scenes.origin, scenes.real, partial(scenes.settings, **common))
-    vintage, multi = _dir_folders(given.dirs)
     for name, folder, kind in (("vintage-dirs", vintage, "folder"), ("multi-dirs", multi, "multi-angle")):
         if folder is not None:
             imported = {"seed": given.seed}
@@ -260,7 +303,8 @@ def _icl(root: Path, given: Given) -> Iterator[Part]:
                 made |= {"seed": given.seed + 1, "count": 66, "angles_deg": (0.0,), "distances_m": (0.5,)}
             else:
                 made |= {"count": given.count(25, least=4)}
-            yield Part(name, "stand-in: parametric microphones", False, partial(devices_settings, "microphones", None, made))
+            drawn = partial(devices_settings, "microphones", None, made)
+            yield Part(name, "stand-in: parametric microphones", False, drawn, planned=write_devices)
     if by_device:
         return  # recorded by the devices themselves
     seen, unseen = ("A", "B", "C", "S1", "S2", "S3"), ("S4", "S5", "S6")
@@ -270,6 +314,7 @@ def _icl(root: Path, given: Given) -> Iterator[Part]:
         "simulated: recording devices after TAU's A, B, C, S1-S6",
         False,
         partial(devices_settings, "recorders", None, recorders),
+        planned=write_devices,
     )
     # The official fold has 102,150 pieces of device A and about 7,494 of each other one.
     weights = {"train": {"A": 102_150 / 7494}}
@@ -280,6 +325,7 @@ def _icl(root: Path, given: Given) -> Iterator[Part]:
         scenes,
         {"sources": "scenes", "devices": "recorders"},
         {"device_weights": weights, "level": "keep", "per_source": 2},
+        through="recording devices",
     )
 
 
@@ -294,19 +340,29 @@ _PARTS: dict[str, Callable[[Path, Given], Iterator[Part]]] = {
 
 def _rooms(name: str, preset: str, given: Given, overrides: dict[str, Any]) -> Part:
     values = {"seed": given.seed, **overrides}
-    return Part(name, f"simulated: preset {preset}", True, lambda: (load_settings(preset, values), {}))
+    # MVSD's rooms were scanned homes; shoeboxes take their place.
+    real = preset != "mvsd"
+    origin = f"simulated: preset {preset}" if real else f"stand-in: preset {preset}, shoeboxes for SoundSpaces' scanned homes"
+    return Part(name, origin, real, lambda: (load_settings(preset, values), {}), planned=write_rooms)
 
 
-def _render(root: Path, name: str, given: Given, corpus: _Corpus, parts: dict[str, str], overrides: dict[str, Any]) -> Part:
+def _render(
+    root: Path, name: str, given: Given, corpus: _Corpus, parts: dict[str, str], overrides: dict[str, Any], *, through: str = ""
+) -> Part:
+    """Return renders of a corpus; ``through`` names the stand-ins that it is heard through, where it is."""
     inputs = {kind: root / part for kind, part in parts.items()}
-    note = "" if corpus.real else "The sources are embedded stand-ins: do not compare results with the paper's."
+    replaced = [*([] if corpus.real else ["sources"]), *([through] if through else [])]
+    note = f"Stand-ins take the place of the paper's {' and '.join(replaced)}: do not compare results with it." if replaced else ""
     values = {"seed": given.seed, "note": note, **overrides}
-    origin = f"{corpus.origin}, rendered"
-    return Part(name, origin, corpus.real, lambda: (renders_settings(inputs, values), inputs))
+    origin = f"{corpus.origin}, rendered" + (f" through stand-ins for {through}" if through else "")
+    return Part(name, origin, not replaced, lambda: (renders_settings(inputs, values), inputs))
 
 
 def _corpus(kind: str, folder: Path | None, *, among: tuple[str, ...] | None = None) -> _Corpus:
-    """Return the corpus in a folder, whichever of its kind it is; without a folder the stand-in."""
+    """Return the corpus in a folder, whichever of its kind it is; without a folder the stand-in.
+
+    Papers ask for all of theirs before their first part: a mistyped folder shall not show after hours of simulation.
+    """
     if folder is None:
         return _Corpus(_STAND_INS[kind], None)
     reasons = []

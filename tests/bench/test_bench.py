@@ -13,7 +13,9 @@ from roomgen.bench.peer import banded_rirs
 from roomgen.bench.process import run_python
 from roomgen.errors import RoomgenError
 
-TINY = Effort(rooms=1, repeats=1, asked=1, samples=3, dataset_rooms=2, manifest_rows=50, gpu_chunk=2)
+TINY = Effort(
+    rooms=1, repeats=1, asked=1, samples=3, dataset_rooms=2, manifest_rows=50, gpu_chunk=2, recordings=1, renders=2, views=1
+)
 
 
 @pytest.fixture(autouse=True)
