@@ -37,7 +37,7 @@ def inspect(
     out: Annotated[Path, typer.Option(help="folder for the sample's picture and WAV")] = Path(),
     as_json: JsonOption = False,
 ) -> None:
-    """Summarize a dataset; or show one sample: its row, its decay as PNG, its WAV."""
+    """Summarize a dataset; or show one sample: its row, its picture as PNG, its WAV."""
     from roomgen.report.summary import dataset_text, row_text
     from roomgen.store.dataset import Dataset
 
@@ -45,7 +45,7 @@ def inspect(
     if key is None:
         print_result(dataset.info, as_json, dataset_text)
         return
-    from roomgen.report.decay_plot import write_sample
+    from roomgen.report.sample import write_sample
 
     item = dataset[key]
     picture, audio = write_sample(item, out)

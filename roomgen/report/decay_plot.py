@@ -1,4 +1,4 @@
-"""One sample as a picture and a sound: the response, its energy decay per octave band, and the WAV to listen to."""
+"""A room impulse response as a picture: its pressure, and its energy decay per octave band."""
 
 from __future__ import annotations
 
@@ -8,21 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roomgen.acoustics.bands import fft_band_weights, octave_centers
-from roomgen.audio_files import encode_wav
-from roomgen.files import writing
 from roomgen.store.dataset import Item
 
 _FLOOR_DB = -70.0
-
-
-def write_sample(item: Item, folder: Path) -> tuple[Path, Path]:
-    """Write ``KEY.png`` and ``KEY.wav`` into a folder and return their paths."""
-    picture, audio = folder / f"{item.key}.png", folder / f"{item.key}.wav"
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        audio.write_bytes(encode_wav(item.audio, fs_hz=item.fs_hz))
-        _draw(item, picture)
-    return picture, audio
 
 
 def energy_decay_db(rir: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -31,7 +19,8 @@ def energy_decay_db(rir: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(10.0 * np.log10(np.maximum(energy / np.maximum(energy[..., :1], 1e-300), 1e-30)))
 
 
-def _draw(item: Item, path: Path) -> None:
+def draw_decay(item: Item, path: Path) -> None:
+    """Write the picture as PNG."""
     from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

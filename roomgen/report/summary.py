@@ -45,7 +45,7 @@ def _broken(files: Sequence[Sequence[str]]) -> dict[str, str]:
     if not files:
         return {}
     shown = "; ".join(f"{name}: {reason}" for name, reason in files[:5])
-    return {"left out": f"{len(files)} unreadable files: {shown}{' …' if len(files) > 5 else ''}"}
+    return {"left out": f"{len(files)} unusable files or pieces: {shown}{' …' if len(files) > 5 else ''}"}
 
 
 def estimate_text(estimate: Mapping[str, Any]) -> str:

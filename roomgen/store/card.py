@@ -60,7 +60,7 @@ def _left_out(info: Mapping[str, Any]) -> str:
         return ""
     names = ", ".join(f"`{name}` ({reason})" for name, reason in broken[:10])
     more = f" and {len(broken) - 10} more" if len(broken) > 10 else ""
-    return f"\n{len(broken)} input files could not be read and are left out: {names}{more}.\n"
+    return f"\n{len(broken)} input files or pieces could not be used (unreadable or silent) and are left out: {names}{more}.\n"
 
 
 def _size_category(count: int) -> str:
