@@ -7,13 +7,23 @@ BIN := .venv/bin
 N ?= 110
 OUT ?= shards/
 
-.PHONY: help rooms test lint types pytest bench format clean
+LIBRISPEECH ?=
+DATA ?= data/
+RUNS ?= runs/
+PRESET ?= small
+
+.PHONY: help rooms train-goetz test lint types pytest bench format clean
 
 help: ## list what make can do
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 rooms: .venv/.installed ## simulate 110 rooms into shards/ (N=… OUT=… to change)
 	$(BIN)/roomgen rooms --n $(N) --out $(OUT)
+
+train-goetz: .venv/.installed-train ## Götz et al. whole: data, every cell of Table 2, the table (LIBRISPEECH=… PRESET=paper to change)
+	$(BIN)/roomgen paper goetz --out $(DATA)goetz $(if $(LIBRISPEECH),--speech "$(LIBRISPEECH)")
+	$(BIN)/roomtrain train goetz --all --data $(DATA)goetz --out $(RUNS)goetz --preset $(PRESET) --json > /dev/null
+	$(BIN)/roomtrain table goetz --runs $(RUNS)goetz
 
 test: lint types pytest ## lint, types and tests
 
@@ -46,6 +56,10 @@ clean: ## remove the environment and caches; datasets stay
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
+.venv/.installed-train: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[train,tts]"
+	@touch $@ .venv/.installed
+
 .venv/.installed-dev: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
-	@touch $@ .venv/.installed
+	@touch $@ .venv/.installed .venv/.installed-train

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,14 +79,14 @@ def _lines(estimates: dict[str, float], spread: dict[str, float], windows: int) 
 
 def _on_test_set(run: Path, data: Path | None, device: str) -> dict[str, Any]:
     """Return the results of a finished run, measured anew where data is given."""
-    from roomtrain.papers.goetz.evaluate import RESULTS, train_and_measure
+    from roomtrain.papers.goetz.evaluate import RESULTS, read_results, train_and_measure
     from roomtrain.papers.goetz.run import Training, read_claim
     from roomtrain.papers.goetz.settings import GoetzSettings
 
     if not (run / RESULTS).is_file():
         raise RoomtrainError(f"{run} is not finished: run the `roomtrain train` that began it again, and it goes on.", exit_code=1)
     if data is None:
-        return dict(json.loads((run / RESULTS).read_text(encoding="utf-8")))
+        return read_results(run / RESULTS)
     settings = GoetzSettings.model_validate(read_claim(run)["settings"])
     fabric = start_fabric(device, "32-true")
     training = Training(settings, data, run, fabric=fabric, stop=None)

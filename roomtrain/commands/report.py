@@ -35,7 +35,7 @@ def table(
     from roomtrain.papers.goetz import table as tables
 
     check_paper(paper)
-    results = tables.published_results() if runs is None else tables.read_results([runs])
+    results = tables.published_results() if runs is None else tables.results_in([runs])
     values = tables.table(results)
     if publish is not None:
         tables.publish(results, publish)
@@ -56,7 +56,7 @@ def figures(
     from roomtrain.papers.goetz import table as tables
 
     check_paper(paper)
-    results = tables.published_results() if runs is None else tables.read_results([runs])
+    results = tables.published_results() if runs is None else tables.results_in([runs])
     drawn = []
     if results:
         drawn += [drawings.draw_temperatures(results, out), drawings.draw_errors(results, out)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,7 +63,8 @@ def train(
     runs = _runs(preset, overrides, out, all_cells=all_cells, seeds=range(seed, seed + seeds))
     results = _train_all(runs, data, device=device, precision=precision, workers=workers)
     text = "\n".join(result_text(result) for result in results)
-    print_result(results if all_cells else results[0], as_json, text)
+    if int(os.environ.get("RANK", "0")) == 0:
+        print_result(results if all_cells else results[0], as_json, text)
 
 
 def _runs(preset: str, overrides: dict[str, Any], out: Path, *, all_cells: bool, seeds: range) -> list[tuple[Path, GoetzSettings]]:
@@ -88,7 +89,7 @@ def _runs(preset: str, overrides: dict[str, Any], out: Path, *, all_cells: bool,
 def _train_all(
     runs: list[tuple[Path, GoetzSettings]], data: Path, *, device: str, precision: str, workers: int
 ) -> list[dict[str, Any]]:
-    from roomtrain.papers.goetz.evaluate import RESULTS, train_and_measure
+    from roomtrain.papers.goetz.evaluate import RESULTS, read_results, train_and_measure
     from roomtrain.papers.goetz.run import Training
     from roomtrain.signals import StopRequest
 
@@ -99,7 +100,7 @@ def _train_all(
             shared = folder.parent if len(runs) > 1 else None
             training = Training(settings, data, folder, fabric=fabric, stop=stop, workers=workers, shared=shared)
             if (folder / RESULTS).is_file():
-                results.append(json.loads((folder / RESULTS).read_text(encoding="utf-8")))
+                results.append(read_results(folder / RESULTS))
                 continue
             try:
                 results.append(train_and_measure(training))

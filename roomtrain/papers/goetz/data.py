@@ -166,6 +166,8 @@ class PaperData:
         sizes = ["length_m", "width_m", "height_m"]
         rooms = {part: self._rirs[part].table(sizes).drop_duplicates().astype(str).agg("×".join, axis=1) for part in self._rirs}
         check_disjoint("rooms", {part: values.tolist() for part, values in rooms.items()})
+        apart = self._rirs["downstream"].table(["split", "room_id"]).drop_duplicates()
+        check_disjoint("rooms", {split: apart["room_id"][apart["split"] == split].astype(str).tolist() for split in SPLITS})
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what results say of the data."""
@@ -208,8 +210,6 @@ class PaperData:
             speech = load_bank(self._speech["downstream"], split=split, device=self.device, workers=self.workers)
             spectrograms[split] = Spectrograms(speech, rirs, noise=settings.snr_db, seed=settings.seed, responses=responses)
             pairs[split] = draw_pairs(counts, split, number, n_rirs=len(rirs), n_speech=len(speech))
-        if split_by == "room":
-            check_disjoint("rooms", {split: s.rirs.table["room_id"].astype(str).tolist() for split, s in spectrograms.items()})
         return DownstreamData(spectrograms, pairs)
 
 

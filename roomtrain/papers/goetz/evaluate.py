@@ -16,6 +16,7 @@ from torch import Tensor
 
 import roomgen
 from roomgen.files import write_text
+from roomtrain.errors import RoomtrainError
 from roomtrain.metrics import Metric, accuracy, bias, bootstrap, correlation, macro_precision, macro_recall, rmse
 from roomtrain.models.goetz import count_parameters
 from roomtrain.papers.goetz.data import DownstreamData
@@ -80,9 +81,27 @@ def train_and_measure(training: Training) -> dict[str, Any]:
         "device": describe_device(training.fabric.device),
         "versions": {"roomgen": roomgen.__version__, "torch": str(torch.__version__), "python": platform.python_version()},
     }
-    save_predictions(training.out / PREDICTIONS, tables)
-    write_text(training.out / RESULTS, json.dumps(results, indent=1) + "\n")
+    if training.fabric.is_global_zero:
+        save_predictions(training.out / PREDICTIONS, tables)
+        write_text(training.out / RESULTS, json.dumps(results, indent=1) + "\n")
     return results
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Return the results in a file.
+
+    Raises:
+        RoomtrainError: it is damaged, or holds something else.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RoomtrainError(
+            f"{path} is not readable as JSON ({error}): remove it, and `roomtrain train` makes it anew.", exit_code=1
+        ) from None
+    if not isinstance(values, dict) or values.get("paper") != "goetz" or not isinstance(values.get("protocols"), dict):
+        raise RoomtrainError(f"{path} holds no results of goetz.", exit_code=1)
+    return values
 
 
 def measure(data: DownstreamData, target: str, conditions: dict[str, Tensor], *, resamples: int) -> dict[str, Any]:

@@ -71,7 +71,13 @@ class Training:
         self.data = PaperData(root, device=fabric.device, workers=workers)
         self.fingerprint = self.data.fingerprint()
         self.fitted: dict[str, Fitted] = {}
-        claim(out, settings, {"data": self.fingerprint, "root": str(root.resolve())}, write=fabric.is_global_zero)
+        if settings.downstream.batch % fabric.world_size:
+            raise RoomtrainError(
+                f"downstream.batch = {settings.downstream.batch} cannot be shared out among {fabric.world_size} processes."
+            )
+        if fabric.is_global_zero:  # the others wait: they would see a folder that is being begun
+            claim(out, settings, {"data": self.fingerprint, "root": str(root.resolve())})
+        fabric.barrier()
 
     def run(self) -> Iterator[tuple[str, DownstreamData, Estimates]]:
         """Train what is not trained yet; yield each protocol with its data and the estimates for its test samples."""
@@ -175,7 +181,7 @@ def answer(output: Tensor) -> Tensor:
     return output.argmax(dim=1) if output.ndim == 2 else output
 
 
-def claim(out: Path, settings: RunSettings, more: dict[str, Any], *, write: bool) -> None:
+def claim(out: Path, settings: RunSettings, more: dict[str, Any]) -> None:
     """Write what a run is into its folder, or check that the folder is of the same run.
 
     Raises:
@@ -192,9 +198,8 @@ def claim(out: Path, settings: RunSettings, more: dict[str, Any], *, write: bool
         return
     if out.exists() and any(out.iterdir()):
         raise RoomtrainError(f"{out} is not empty and not a run of roomtrain: use another --out.")
-    if write:
-        out.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps({**values, "begun": time.strftime("%Y-%m-%d")}, indent=1) + "\n")
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps({**values, "begun": time.strftime("%Y-%m-%d")}, indent=1) + "\n")
 
 
 def read_claim(run: Path) -> dict[str, Any]:

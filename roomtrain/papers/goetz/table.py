@@ -12,7 +12,7 @@ import numpy as np
 
 from roomgen.files import write_text
 from roomtrain.errors import RoomtrainError
-from roomtrain.papers.goetz.evaluate import RESULTS
+from roomtrain.papers.goetz.evaluate import RESULTS, read_results
 from roomtrain.papers.goetz.settings import STRATEGIES
 
 METRICS = {
@@ -74,18 +74,18 @@ PAPER: dict[str, dict[str, tuple[float, float, float]]] = {
 """Götz et al. (2023), Table 2, and of the untrained encoder section 4; shares in 0…1."""
 
 
-def read_results(folders: Iterable[Path]) -> list[dict[str, Any]]:
+def results_in(folders: Iterable[Path]) -> list[dict[str, Any]]:
     """Return the results in some folders: of runs (``results.json``, searched below them) or published (any JSON).
 
     Raises:
         RoomtrainError: a folder without results, or a file that is none.
     """
-    results = []
+    results: list[dict[str, Any]] = []
     for folder in folders:
         paths = sorted({*folder.rglob(RESULTS), *folder.glob("*.json")} - {*folder.glob("settings.json")})
         if not paths:
             raise RoomtrainError(f"{folder} has no results: there is no {RESULTS} in it. `roomtrain train goetz` writes them.")
-        results += [_read(path) for path in paths]
+        results += [read_results(path) for path in paths]
     return results
 
 
@@ -205,13 +205,3 @@ def _number(value: float | None, target: str) -> str:
     if value is None or not np.isfinite(value):
         return "—"
     return f"{100 * value:.1f}" if target == "volume" else f"{value:.3f}"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RoomtrainError(f"{path} is not readable as JSON ({error}).", exit_code=1) from None
-    if not isinstance(values, dict) or values.get("paper") != "goetz" or "protocols" not in values:
-        raise RoomtrainError(f"{path} holds no results of goetz.", exit_code=1)
-    return values

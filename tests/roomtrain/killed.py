@@ -1,0 +1,29 @@
+"""`roomtrain …` that is sent a signal by itself: python -m tests.roomtrain.killed SIGKILL 4 train goetz …"""
+
+import os
+import signal
+import sys
+
+from roomtrain import cli, loop
+
+
+def main() -> None:
+    number, at_step = signal.Signals[sys.argv[1]], int(sys.argv[2])
+    loop._SAVE_EVERY_S = 0.0
+    step = loop._Run.step
+    taken = 0
+
+    def counted(self: loop._Run) -> None:
+        nonlocal taken
+        taken += 1
+        if taken == at_step:
+            os.kill(os.getpid(), number)
+        step(self)
+
+    loop._Run.step = counted  # type: ignore[method-assign]
+    sys.argv[:] = ["roomtrain", *sys.argv[3:]]
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

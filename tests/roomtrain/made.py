@@ -1,0 +1,151 @@
+"""Small things to train on: tasks with known answers, and banks of noise in the place of rooms and speech."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from roomtrain.config import FitSettings
+from roomtrain.data import Bank
+from roomtrain.loop import Fitted, fit
+from roomtrain.papers.goetz.data import DownstreamData, Pairs, Spectrograms, UpstreamData
+from roomtrain.papers.goetz.settings import FS_HZ, GoetzSettings
+from roomtrain.signals import StopRequest
+from roomtrain.task import Task
+
+
+class Line(Task):
+    """A linear model with dropout on numbers that are a function of (epoch, step)."""
+
+    name = "line"
+
+    def __init__(self, *, train_steps: int = 5, poisoned: tuple[int, int] | None = None) -> None:
+        self.train_steps, self.val_steps, self.poisoned = train_steps, 2, poisoned
+        torch.manual_seed(0)
+        self.model = nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.3), nn.Linear(8, 1))
+        self.seen: list[list[Tensor]] = []
+
+    def train_batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        self.seen.append([p.detach().clone() for p in self.model.parameters()])
+        x, y = self._numbers(1000 * epoch + step)
+        if (epoch, step) == self.poisoned:
+            x[0, 0] = torch.nan
+        return x, y
+
+    def val_batch(self, step: int) -> tuple[Tensor, Tensor]:
+        return self._numbers(10**6 + step)
+
+    def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        error = model(batch[0]).squeeze(1) - batch[1]
+        return {"loss": error.square().mean(), "size": error.detach().abs().mean()}
+
+    def keys(self, epoch: int, step: int) -> list[str]:
+        return [f"sample-{epoch}-{step}-{i}" for i in range(16)]
+
+    def _numbers(self, seed: int) -> tuple[Tensor, Tensor]:
+        x = torch.randn(16, 6, generator=torch.Generator().manual_seed(seed))
+        return x, x.sum(dim=1)
+
+
+class Slope(Task):
+    """Loss = ⟨gradient, w⟩: Adam then moves every weight by just the learning rate; validation follows a table by epoch."""
+
+    name = "slope"
+
+    def __init__(self, gradient: Sequence[float] = (1.0,), *, train_steps: int = 4, val: Sequence[float] = ()) -> None:
+        self.train_steps, self.val_steps = train_steps, 1
+        self.model = nn.Linear(len(gradient), 1, bias=False)
+        nn.init.zeros_(self.model.weight)
+        self.gradient, self.val, self.validated = torch.tensor(gradient), list(val), 0
+
+    def train_batch(self, epoch: int, step: int) -> None:
+        return None
+
+    def val_batch(self, step: int) -> None:
+        return None
+
+    def loss(self, model: nn.Module, batch: None) -> dict[str, Tensor]:
+        if not model.training and self.val:
+            self.validated += 1
+            return {"loss": torch.tensor(self.val[self.validated - 1])}
+        return {"loss": model(self.gradient).sum()}
+
+
+def one_process() -> Fabric:
+    fabric = Fabric(accelerator="cpu", devices=1)
+    fabric.launch()
+    return fabric
+
+
+def trained(task: Task, folder: Path, *, stop: StopRequest | None = None, **settings: Any) -> Fitted:
+    """Fit in this process, quietly; keywords are those of FitSettings."""
+    return fit(
+        task,
+        FitSettings(**settings),
+        folder=folder,
+        fabric=one_process(),
+        seed=3,
+        settings_hash="these",
+        stop=stop,
+        show=False,
+        tensorboard=False,
+    )
+
+
+def speech_bank(n: int, *, seed: int) -> Bank:
+    """n segments of 4 s of noise that comes and goes."""
+    random = np.random.default_rng(seed)
+    time = np.arange(4 * FS_HZ) / FS_HZ
+    loud = 0.1 + np.abs(np.sin(2 * np.pi * random.uniform(0.5, 3.0, size=(n, 1)) * time))
+    audio = (0.1 * loud * random.standard_normal(loud.shape)).astype(np.float32)
+    return Bank(torch.from_numpy(audio), pd.DataFrame({"key": [f"speech-{seed}-{i}" for i in range(n)]}), FS_HZ)
+
+
+def rir_bank(n_rooms: int, per_room: int, *, seed: int) -> Bank:
+    """Decaying noise; the rooms differ in their decay."""
+    random = np.random.default_rng(seed)
+    rt60_s = np.repeat(np.linspace(0.02, 0.1, n_rooms), per_room)
+    time = np.arange(int(0.1 * FS_HZ)) / FS_HZ
+    audio = random.standard_normal((len(rt60_s), len(time))) * 10 ** (-3 * time / rt60_s[:, None])
+    table = pd.DataFrame(
+        {
+            "key": [f"rir-{i}" for i in range(len(rt60_s))],
+            "room_id": np.repeat([f"room-{r}" for r in range(n_rooms)], per_room),
+            "rt60_s": rt60_s,
+            "volume_m3": 4000 * rt60_s,
+        }
+    )
+    return Bank(torch.from_numpy(audio.astype(np.float32)), table, FS_HZ)
+
+
+def upstream_data(settings: GoetzSettings) -> UpstreamData:
+    """Four rooms with two responses each, and a few segments."""
+    rirs = rir_bank(4, 2, seed=1)
+    splits = {
+        name: Spectrograms(speech_bank(n, seed=n), rirs, noise=settings.snr_db, seed=settings.seed)
+        for name, n in (("train", 5), ("val", 4))
+    }
+    return UpstreamData(splits, rirs.codes("room_id"))
+
+
+def downstream_data(settings: GoetzSettings) -> DownstreamData:
+    """24 training samples and 6 of validation."""
+    rirs, random = rir_bank(4, 2, seed=1), np.random.default_rng(5)
+    spectrograms, pairs = {}, {}
+    for name, n in (("train", 24), ("val", 6)):
+        spectrograms[name] = Spectrograms(speech_bank(3, seed=n), rirs, noise=settings.snr_db, seed=settings.seed)
+        pairs[name] = Pairs(random.integers(8, size=n), random.integers(3, size=n), np.arange(n))
+    return DownstreamData(spectrograms, pairs)
+
+
+def goetz_settings(**values: Any) -> GoetzSettings:
+    """Settings of four samples a contrastive batch and eight a supervised one; no dropout."""
+    upstream = {"n_classes": 4, "n_augmentations": 2, "batches": 3, "val_batches": 1}
+    downstream = {"batch": 8}
+    given: dict[str, Any] = {"preset": "smoke", "dropout": 0.0, "upstream": upstream, "downstream": downstream, **values}
+    return GoetzSettings.model_validate(given)

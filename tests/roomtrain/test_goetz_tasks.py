@@ -1,0 +1,187 @@
+"""The tasks of Götz et al.: batches are functions of (seed, epoch, step), kept ones are those made anew, parts make a whole."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from roomtrain.features import log_spectrogram
+from roomtrain.models.goetz import Head
+from roomtrain.papers.goetz.data import N_FRAMES, Pairs, shifted
+from roomtrain.papers.goetz.tasks import (
+    Contrastive,
+    Downstream,
+    Supervised,
+    build_head,
+    drawn_shifts,
+    embed_all,
+    kept_spectrograms,
+    new_encoder,
+    target_loss,
+)
+from tests.roomtrain.made import downstream_data, goetz_settings, upstream_data
+
+HALF = {"rtol": 1e-3, "atol": 4e-3}  # float16 of values within ±6
+
+
+def contrastive(*, rank: int = 0, world: int = 1, **values: Any) -> Contrastive:
+    settings = goetz_settings(**values)
+    return Contrastive(settings, upstream_data(settings), rank=rank, world=world)
+
+
+def supervised(target: str = "volume", *, rank: int = 0, world: int = 1, **values: Any) -> Supervised:
+    settings = goetz_settings(**values)
+    data = downstream_data(settings)
+    return Supervised(settings, target, data, kept_spectrograms(settings, data), rank=rank, world=world)
+
+
+def heads(target: str = "rt60", *, rank: int = 0, world: int = 1) -> Downstream:
+    random = torch.Generator().manual_seed(0)
+    embeddings = {split: torch.randn(n, 64, generator=random) for split, n in (("train", 26), ("val", 300))}
+    truth = {split: torch.arange(float(len(e))) for split, e in embeddings.items()}
+    return Downstream(goetz_settings(), target, embeddings=embeddings, truth=truth, rank=rank, world=world)
+
+
+def same(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize(("strategy", "noise"), [("soft", None), ("posind", (5.0, 15.0))])
+def test_kept_spectrograms_are_those_made_anew(strategy: str, noise: tuple[float, float] | None) -> None:
+    kept = contrastive(strategy=strategy, snr_db=noise, shift=True)
+    fresh = contrastive(strategy=strategy, snr_db=noise, shift=True, cache_gb=0)
+    assert (set(kept.kept), set(fresh.kept)) == ({"train", "val"}, set())
+    for one, other in ((kept.train_batch(1, 2), fresh.train_batch(1, 2)), (kept.val_batch(0), fresh.val_batch(0))):
+        assert one[0].shape == (8, 1, 17, 3999)
+        assert one[0].dtype == other[0].dtype == torch.float32
+        torch.testing.assert_close(one[0], other[0], **HALF)
+        assert torch.equal(one[1], other[1])
+
+
+def test_what_fits_the_limit_is_kept_and_no_more() -> None:
+    of_val = 8 * 4 * 17 * 3999 * 2 / 1e9
+    assert set(contrastive(cache_gb=of_val * 1.01).kept) == {"val"}  # train has five segments, val four
+    assert set(contrastive(cache_gb=of_val * 0.99).kept) == set()
+    settings = goetz_settings(cache_gb=6 * 17 * 3999 * 2 / 1e9)
+    assert set(kept_spectrograms(settings, downstream_data(settings))) == {"val"}
+
+
+def test_a_batch_is_the_spectrogram_of_that_speech_through_that_response() -> None:
+    task = contrastive(cache_gb=0)
+    x, labels = task.train_batch(0, 1)
+    sampled, data = task.sampled("train", 0, 1), task.data.splits["train"]
+    for place in range(len(x)):
+        speech, rir = (bank.audio.double().numpy() for bank in (data.speech, data.rirs))
+        wet = np.convolve(speech[sampled.speech[place]], rir[sampled.rir[place]])[: 4 * 16_000]
+        torch.testing.assert_close(
+            x[place], log_spectrogram(torch.from_numpy(wet.astype(np.float32))[None])[0], rtol=1e-3, atol=2e-3
+        )
+    assert labels.tolist() == sampled.label.tolist() == task.data.room_of_rir[sampled.rir].tolist()
+    assert task.keys(0, 1) == [f"rir-{r} × speech-5-{s}" for r, s in zip(sampled.rir, sampled.speech, strict=True)]
+
+
+def test_train_batches_are_functions_of_seed_epoch_and_step() -> None:
+    one, again, other = contrastive(shift=True), contrastive(shift=True), contrastive(shift=True, seed=1)
+    again.train_batch(3, 0)  # whatever was asked for before
+    assert same(one.train_batch(1, 2), again.train_batch(1, 2))
+    for different in (one.train_batch(1, 1), one.train_batch(2, 2), other.train_batch(1, 2)):
+        assert not same(one.train_batch(1, 2), different)
+
+
+def test_validation_is_the_same_in_every_epoch_and_is_never_turned_round() -> None:
+    task, plain = contrastive(shift=True), contrastive()
+    first = task.val_batch(0)
+    task.train_batch(5, 1)
+    assert same(first, task.val_batch(0))
+    assert same(first, plain.val_batch(0))
+
+
+def test_shifts_turn_spectrograms_round_in_time() -> None:
+    x = torch.arange(2 * 17 * 3999.0).reshape(2, 1, 17, 3999)
+    turned = shifted(x, np.array([0, 10]))
+    assert torch.equal(turned[0], x[0])
+    assert torch.equal(turned[1, :, :, 10:], x[1, :, :, :-10])
+    assert torch.equal(turned[1, :, :, :10], x[1, :, :, -10:])
+    settings = goetz_settings(shift=True)
+    drawn = np.concatenate([drawn_shifts(settings, epoch, 1, 500) for epoch in range(4)])
+    assert 0 <= drawn.min() < 40
+    assert N_FRAMES - 40 < drawn.max() < N_FRAMES
+    task, plain = contrastive(shift=True), contrastive()
+    assert torch.equal(task.train_batch(1, 2)[0], shifted(plain.train_batch(1, 2)[0], drawn_shifts(settings, 1, 2, 8)))
+
+
+def test_the_parts_of_contrastive_batches_make_the_whole() -> None:
+    whole, parts = contrastive(shift=True), [contrastive(shift=True, rank=rank, world=2) for rank in (0, 1)]
+    for get in (lambda task: task.train_batch(1, 2), lambda task: task.val_batch(0)):
+        x, labels = zip(*(get(part) for part in parts), strict=True)
+        assert same((torch.cat(x), torch.cat(labels)), get(whole))
+
+
+@pytest.mark.parametrize("make", [heads, supervised])
+def test_the_parts_of_downstream_batches_make_the_whole(make: Any) -> None:
+    whole, parts = make(), [make(rank=rank, world=2) for rank in (0, 1)]
+    x, truth = whole.train_batch(1, 2)
+    for rank, part in enumerate(parts):
+        mine = part.train_batch(1, 2)
+        assert torch.equal(mine[0], x[rank::2])
+        assert torch.equal(mine[1], truth[rank::2])
+        assert same(part.val_batch(0), whole.val_batch(0))
+
+
+def test_an_epoch_takes_every_sample_at_most_once_in_an_order_of_its_own() -> None:
+    task = heads()
+    epochs = [np.concatenate([task.places(epoch, step) for step in range(task.train_steps)]) for epoch in (0, 1, 0)]
+    assert (task.train_steps, task.val_steps) == (3, 2)
+    assert all(len(set(places)) == len(places) == 24 for places in epochs)
+    assert (epochs[0] == epochs[2]).all()
+    assert (epochs[0] != epochs[1]).any()
+    validated = torch.cat([task.val_batch(step)[1] for step in range(task.val_steps)])
+    assert validated.tolist() == list(range(300))
+
+
+def test_supervised_batches_are_those_of_the_pairs() -> None:
+    kept, fresh = supervised("rt60"), supervised("rt60", cache_gb=0)
+    places = kept.places(2, 1)
+    (x, truth), (made, other_truth) = kept.train_batch(2, 1), fresh.train_batch(2, 1)
+    torch.testing.assert_close(x, made, **HALF)
+    rirs = kept.data.spectrograms["train"].rirs.table
+    assert torch.equal(truth, other_truth)
+    assert truth.tolist() == pytest.approx(rirs["rt60_s"].to_numpy()[kept.data.pairs["train"].rir[places]].tolist(), rel=1e-6)
+    assert len(kept.keys(2, 1)) == 8
+    volumes = supervised("volume").train_batch(2, 1)[1]
+    assert volumes.tolist() == (rirs["volume_m3"].to_numpy()[kept.data.pairs["train"].rir[places]] > 160).astype(int).tolist()
+
+
+def test_noise_belongs_to_the_sample_and_has_the_ratio_that_was_asked_for() -> None:
+    data = downstream_data(goetz_settings()).spectrograms["train"]
+    pairs = Pairs(np.array([0, 3, 5]), np.array([1, 0, 2]), np.array([7, 8, 9]))
+    clean, noisy = data.audio(pairs), data.audio(pairs, snr_db=(12.0, 12.0))
+    ratio = 10 * torch.log10(clean.square().mean(dim=1) / (noisy - clean).square().mean(dim=1))
+    torch.testing.assert_close(ratio, torch.full((3,), 12.0), atol=0.1, rtol=0)
+    torch.testing.assert_close(noisy[1:2], data.audio(pairs.part(slice(1, 2)), snr_db=(12.0, 12.0)), rtol=1e-4, atol=1e-5)
+
+
+def test_embeddings_do_not_depend_on_the_batch_they_are_computed_in() -> None:
+    settings = goetz_settings(dropout=0.5)
+    data, encoder = downstream_data(settings), new_encoder(settings)
+    pairs = data.pairs["train"]
+    whole = embed_all(encoder, data.spectrograms["train"], pairs)
+    assert whole.shape == (24, 64)
+    torch.testing.assert_close(
+        whole[5:9], embed_all(encoder, data.spectrograms["train"], pairs.part(slice(5, 9))), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_losses_of_targets_and_heads() -> None:
+    output, truth = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 2.0])
+    assert target_loss("rt60", output, truth)["loss"].item() == pytest.approx(2.0)
+    logits = torch.tensor([[0.0, 0.0], [0.0, 2.0]])
+    values = target_loss("volume", logits, torch.tensor([1, 0]))
+    assert values["loss"].item() == pytest.approx((np.log(2) + np.log(1 + np.exp(2))) / 2, rel=1e-5)
+    assert values["accuracy"].item() == 0.0
+    head = build_head("c50", torch.tensor([4.0, 8.0]), seed=0)
+    assert isinstance(head, Head)
+    assert head(torch.zeros(3, 64)).detach().mean().item() == pytest.approx(6.0, abs=0.2)
+    assert build_head("volume", torch.tensor([0, 1]), seed=0)(torch.zeros(3, 64)).shape == (3, 2)
