@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from roomgen.errors import suggest
 from roomgen.settings import parse_assignment
 from roomtrain.commands.common import (
     DataOption,
@@ -36,7 +37,10 @@ def train(
     out: Annotated[Path | None, typer.Option(help="folder of the run; a run that is there is gone on with")] = None,
     preset: PresetOption = "paper",
     all_cells: Annotated[bool, typer.Option("--all", help="every cell of the paper's table, each in a folder of --out")] = False,
-    seeds: Annotated[int, typer.Option(help="with --all: train every cell with so many seeds, from --seed on")] = 1,
+    scan: Annotated[
+        str | None, typer.Option(metavar="STRATEGY", help="a finer scan of the temperature: soft, hard or posind")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="with --all or --scan: so many seeds of each cell, from --seed on")] = 1,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "32-true",
@@ -58,29 +62,48 @@ def train(
         raise RoomtrainError("--set seed=…: give --seed.")
     if not 1 <= seeds <= 100:
         raise RoomtrainError(f"--seeds {seeds} is outside 1…100.")
-    if seeds > 1 and not all_cells:
-        raise RoomtrainError("--seeds is for --all; for one cell give --seed.")
-    runs = _runs(preset, overrides, out, all_cells=all_cells, seeds=range(seed, seed + seeds))
+    cells = _cells(overrides, all_cells=all_cells, scan=scan)
+    if seeds > 1 and cells is None:
+        raise RoomtrainError("--seeds is for --all and --scan; for one cell give --seed.")
+    runs = _runs(preset, overrides, out, cells=cells, seeds=range(seed, seed + seeds))
     results = _train_all(runs, data, device=device, precision=precision, workers=workers)
     text = "\n".join(result_text(result) for result in results)
     if int(os.environ.get("RANK", "0")) == 0:
-        print_result(results if all_cells else results[0], as_json, text)
+        print_result(results[0] if cells is None else results, as_json, text)
 
 
-def _runs(preset: str, overrides: dict[str, Any], out: Path, *, all_cells: bool, seeds: range) -> list[tuple[Path, GoetzSettings]]:
-    """Return folder and settings of every run; wrong settings are told before anything is trained."""
-    from roomtrain.config import load_settings
-    from roomtrain.papers.goetz.cells import table_cells
-    from roomtrain.papers.goetz.settings import GoetzSettings
+def _cells(overrides: dict[str, Any], *, all_cells: bool, scan: str | None) -> list[dict[str, Any]] | None:
+    """Return the overrides of all cells that are asked for, or None for the one of the settings."""
+    from roomtrain.papers.goetz.cells import table_cells, temperature_scan
+    from roomtrain.papers.goetz.settings import STRATEGIES
 
-    if not all_cells:
-        return [(out, load_settings("goetz", preset, {**overrides, "seed": seeds[0]}, model=GoetzSettings))]
+    if not all_cells and scan is None:
+        return None
+    if all_cells and scan is not None:
+        raise RoomtrainError("--all and --scan exclude each other: give them different folders, one after the other.")
+    flag = "--all" if all_cells else "--scan"
     given = [key for key in ("strategy", "upstream.temperature") if key in overrides]
     if given:
-        raise RoomtrainError(f"--set {given[0]}=… and --all exclude each other: --all trains every one.")
+        raise RoomtrainError(f"--set {given[0]}=… and {flag} exclude each other: {flag} sets it.")
+    if scan is None:
+        return table_cells()
+    if scan not in STRATEGIES:
+        raise RoomtrainError(f"--scan {scan!r}.{suggest(scan, STRATEGIES)} Strategies: {', '.join(STRATEGIES)}.")
+    return temperature_scan(scan)
+
+
+def _runs(
+    preset: str, overrides: dict[str, Any], out: Path, *, cells: list[dict[str, Any]] | None, seeds: range
+) -> list[tuple[Path, GoetzSettings]]:
+    """Return folder and settings of every run; wrong settings are told before anything is trained."""
+    from roomtrain.config import load_settings
+    from roomtrain.papers.goetz.settings import GoetzSettings
+
+    if cells is None:
+        return [(out, load_settings("goetz", preset, {**overrides, "seed": seeds[0]}, model=GoetzSettings))]
     runs = []
     for seed in seeds:
-        for cell in table_cells():
+        for cell in cells:
             settings = load_settings("goetz", preset, {**overrides, **cell, "seed": seed}, model=GoetzSettings)
             runs.append((out / f"{settings.cell}-seed{seed}", settings))
     return runs

@@ -97,7 +97,7 @@ def read_results(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RoomtrainError(
-            f"{path} is not readable as JSON ({error}): remove it, and `roomtrain train` makes it anew.", exit_code=1
+            f"{path} is not readable as JSON ({error}): remove it; `roomtrain train` makes it anew.", exit_code=1
         ) from None
     if not isinstance(values, dict) or values.get("paper") != "goetz" or not isinstance(values.get("protocols"), dict):
         raise RoomtrainError(f"{path} holds no results of goetz.", exit_code=1)
