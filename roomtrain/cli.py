@@ -22,7 +22,16 @@ app = typer.Typer(
     help="Train the models of room-acoustics papers on datasets of roomgen, and put their results beside the papers' own.",
 )
 
-for command in (train.train, evaluate.evaluate, evaluate.embed, report.table, report.figures, report.config, report.bench):
+for command in (
+    train.train,
+    evaluate.evaluate,
+    evaluate.embed,
+    evaluate.compare,
+    report.table,
+    report.figures,
+    report.config,
+    report.bench,
+):
     app.command()(command)
 
 

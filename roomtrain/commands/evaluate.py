@@ -66,6 +66,18 @@ def embed(
     print_result([as_plain(item) for item in heard], as_json, text)
 
 
+def compare(
+    run: RunArgument,
+    other: Annotated[Path, typer.Argument(metavar="OTHER", help="folder of the run to compare with it")],
+    as_json: JsonOption = False,
+) -> None:
+    """Say by how much OTHER differs from RUN on the same test samples, with intervals of a paired bootstrap over rooms."""
+    from roomtrain.papers.goetz import compare as comparing
+
+    result = comparing.compare(run, other)
+    print_result(result, as_json, comparing.text(result))
+
+
 def _lines(estimates: dict[str, float], spread: dict[str, float], windows: int) -> dict[str, Any]:
     lines = {}
     for target, value in estimates.items():

@@ -48,3 +48,31 @@ def roomtrain(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
         return Said(int(ended.value.code or 0), said.out, said.err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def trained(goetz_made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of one cell, trained for a few steps. Read only."""
+    from lightning_fabric import Fabric
+
+    from roomtrain.config import load_settings
+    from roomtrain.papers.goetz.evaluate import train_and_measure
+    from roomtrain.papers.goetz.run import Training
+    from roomtrain.papers.goetz.settings import GoetzSettings
+
+    overrides = {
+        "strategy": "soft",
+        "upstream.n_classes": 4,
+        "upstream.batches": 2,
+        "upstream.val_batches": 1,
+        "downstream.train": 32,
+        "downstream.val": 16,
+        "downstream.test": 32,
+        "cache_gb": 0,
+    }
+    settings = load_settings("goetz", "smoke", overrides, model=GoetzSettings)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    fabric.launch()
+    out = tmp_path_factory.mktemp("runs") / "soft"
+    train_and_measure(Training(settings, goetz_made, out, fabric=fabric, stop=None, show=False))
+    return out

@@ -42,8 +42,12 @@ def metrics_of(target: str) -> dict[str, Metric]:
 
 def numbers(target: str, predicted: NDArray[Any], truth: NDArray[Any]) -> dict[str, float | None]:
     """Return a target's metrics; None for what cannot be computed (the correlation with a constant)."""
-    values = {name: float(metric(predicted, truth)) for name, metric in metrics_of(target).items()}
-    return {name: value if np.isfinite(value) else None for name, value in values.items()}
+    return {name: _finite(metric(predicted, truth)) for name, metric in metrics_of(target).items()}
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no NaN."""
+    return float(value) if np.isfinite(value) else None
 
 
 def train_and_measure(training: Training) -> dict[str, Any]:
@@ -118,7 +122,10 @@ def measure(data: DownstreamData, target: str, conditions: dict[str, Tensor], *,
     constant = np.full(len(truth), np.bincount(train).argmax() if target == "volume" else train.mean())
     return {
         **numbers(target, predicted, truth),
-        "interval": {name: bootstrap(metric, predicted, truth, rooms, n=resamples) for name, metric in metrics_of(target).items()},
+        "interval": {
+            name: [_finite(end) for end in bootstrap(metric, predicted, truth, rooms, n=resamples)]
+            for name, metric in metrics_of(target).items()
+        },
         "n": len(truth),
         "rooms": len(np.unique(rooms)),
         "baseline": numbers(target, constant, truth),

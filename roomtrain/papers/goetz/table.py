@@ -171,7 +171,9 @@ def markdown(values: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _summary(found: list[float | None], interval: Sequence[float], paper: Sequence[float] | None, place: int) -> dict[str, Any]:
+def _summary(
+    found: list[float | None], interval: Sequence[float | None], paper: Sequence[float] | None, place: int
+) -> dict[str, Any]:
     known = [value for value in found if value is not None]
     return {
         "mean": float(np.mean(known)) if known else None,

@@ -1,0 +1,126 @@
+"""`roomtrain embed` and `roomtrain evaluate`: anybody's recordings, measured responses, and the test set again."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from roomtrain.papers.goetz.listen import Listener, windows_of
+from roomtrain.papers.goetz.measured import true_values
+from tests.roomtrain.conftest import Said
+
+Roomtrain = Callable[..., Said]
+
+
+def speechlike(seconds: float, fs_hz: int, seed: int = 0) -> np.ndarray:
+    """Noise below 3 kHz that comes and goes, the same at every rate."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(round(seconds * fs_hz)) / fs_hz
+    tones = sum(np.sin(2 * np.pi * f * t + p) for f, p in zip(rng.uniform(100, 3000, 60), rng.uniform(0, 6, 60), strict=True))
+    return 0.01 * tones * (1 + np.sin(2 * np.pi * 3 * t))
+
+
+def test_embed_hears_a_recording_of_any_rate_and_length(roomtrain: Roomtrain, trained: Path, tmp_path: Path) -> None:
+    for name, seconds, fs_hz in (("long", 9.0, 16000), ("fast", 9.0, 48000), ("short", 1.5, 8000)):
+        soundfile.write(tmp_path / f"{name}.wav", speechlike(seconds, fs_hz), fs_hz)
+    files = [tmp_path / f"{name}.wav" for name in ("long", "fast", "short")]
+    said = roomtrain("embed", trained, *files, "--device", "cpu", "--json")
+    assert said.code == 0, said.err
+    long, fast, short = json.loads(said.out)
+    assert [item["windows"] for item in (long, fast, short)] == [2, 2, 1]
+    for item in (long, fast, short):
+        assert len(item["embedding"]) == 64
+        assert 0 < np.linalg.norm(item["embedding"]) <= 1 + 1e-5
+        assert 0 <= item["estimates"]["volume"] <= 1
+        assert item["estimates"]["rt60"] >= 0
+    for target, value in long["estimates"].items():
+        assert fast["estimates"][target] == pytest.approx(value, rel=0.05, abs=0.02)
+    text = roomtrain("embed", trained, files[0], "--device", "cpu").out
+    assert "RT60" in text
+    assert "2 windows of 4 s" in text
+
+
+def test_windows_cover_the_recording(tmp_path: Path) -> None:
+    audio = np.linspace(-0.5, 0.5, 10 * 16000).astype(np.float32)
+    soundfile.write(tmp_path / "ramp.wav", audio, 16000, subtype="FLOAT")
+    windows = windows_of(tmp_path / "ramp.wav")
+    assert windows.shape == (3, 64000)
+    np.testing.assert_array_equal(windows[:2].ravel(), audio[:128000])
+    np.testing.assert_array_equal(windows[2], audio[-64000:])  # what is left over, with what came before it
+    soundfile.write(tmp_path / "short.wav", audio[:1000], 16000, subtype="FLOAT")
+    np.testing.assert_array_equal(windows_of(tmp_path / "short.wav")[0, 1000:2000], audio[:1000])
+
+
+def test_bad_recordings_and_runs_are_one_clear_line(roomtrain: Roomtrain, trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.wav").write_text("no audio")
+    soundfile.write(tmp_path / "silent.wav", np.zeros(16000), 16000)
+    cases = [
+        (("embed", trained, tmp_path / "text.wav"), 1, "not readable as audio"),
+        (("embed", trained, tmp_path / "silent.wav"), 1, "silent"),
+        (("embed", trained, tmp_path / "none.wav"), 2, "no such file"),
+        (("embed", tmp_path, tmp_path / "silent.wav"), 2, "is not a run"),
+        (("embed", trained, tmp_path / "silent.wav", "--protocol", "rooms"), 2, "Did you mean 'room'"),
+        (("evaluate", trained, "--rirs", tmp_path), 2, "belong together"),
+        (("evaluate", trained, "--rirs", tmp_path / "none", "--speech", tmp_path), 2, "is not a folder"),
+        (("evaluate", tmp_path), 2, "is not a run"),
+    ]
+    for arguments, code, names in cases:
+        said = roomtrain(*arguments, "--device", "cpu")
+        assert said.code == code, (arguments, said.err)
+        assert names in said.err, arguments
+        assert len(said.err.splitlines()) == 1, said.err
+
+
+def test_evaluating_again_gives_the_same_numbers(roomtrain: Roomtrain, trained: Path, goetz_made: Path) -> None:
+    before = json.loads((trained / "results.json").read_text(encoding="utf-8"))
+    said = roomtrain("evaluate", trained, "--device", "cpu", "--json")
+    assert json.loads(said.out) == before
+    again = json.loads(roomtrain("evaluate", trained, "--data", goetz_made, "--device", "cpu", "--json").out)
+    assert again["protocols"] == before["protocols"]
+    assert again["stages"] == before["stages"]
+
+
+def test_measured_responses_are_measured_and_heard(roomtrain: Roomtrain, trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "rirs").mkdir()
+    (tmp_path / "speech").mkdir()
+    rng = np.random.default_rng(1)
+    t = np.arange(48000) / 48000
+    decay = rng.standard_normal(48000) * 10 ** (-3 * t / 0.4) * 0.1  # RT60 0.4 s in every band
+    rir = np.concatenate([np.zeros(2000), [1.0], decay])
+    soundfile.write(tmp_path / "rirs" / "known.wav", rir, 48000, subtype="FLOAT")
+    soundfile.write(tmp_path / "speech" / "dry.wav", speechlike(9, 16000), 16000)
+    arguments = ("evaluate", trained, "--rirs", tmp_path / "rirs", "--speech", tmp_path / "speech", "--device", "cpu")
+    result = json.loads(roomtrain(*arguments, "--json").out)
+    (response,) = result["responses"]
+    assert result["speech_windows"] == 2
+    assert response["true"]["rt60"] == pytest.approx(0.4, rel=0.05)
+    assert response["true"]["rt60_mid"] == pytest.approx(0.4, rel=0.1)
+    for target, heard in response["heard"].items():
+        if target in response["true"]:
+            gap = heard["mean"] - response["true"][target]
+            assert result["error"][target]["bias"] == pytest.approx(gap)
+    assert "known.wav" in roomtrain(*arguments).out
+
+
+def test_a_response_without_a_decay_has_no_rt60() -> None:
+    pulse = np.zeros(16000, dtype=np.float32)
+    pulse[100] = 1
+    assert "rt60_mid" not in true_values(pulse)
+
+
+def test_the_listener_answers_as_the_training_did(trained: Path, goetz_made: Path) -> None:
+    """Estimates for the test set's own audio are those that the run has written down."""
+    import pandas as pd
+
+    from roomtrain.papers.goetz.data import PaperData
+
+    listener = Listener(trained, split_by="sample")
+    data = PaperData(goetz_made).downstream(listener.settings, split_by="sample")
+    heard = listener.outputs(data.spectrograms["test"].audio(data.pairs["test"]))
+    kept = pd.read_parquet(trained / "predictions.parquet").query("protocol == 'sample'")
+    for target in ("rt60", "c50"):
+        np.testing.assert_allclose(heard[target][1].numpy(), kept[f"{target}_estimated"], rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(heard["volume"][1].numpy() > 0.5, kept["volume_estimated"] > 0.5)
