@@ -25,7 +25,7 @@ COMMANDS = {
         "label",
         "materials",
     },
-    "roomtrain": {"train", "table", "embed", "evaluate", "figures", "config", "bench"},
+    "roomtrain": {"train", "table", "compare", "embed", "evaluate", "figures", "config", "bench"},
 }
 
 

@@ -81,7 +81,6 @@ def text(result: dict[str, Any]) -> str:
                 low, high = values["interval"]
                 shown = "" if low is None else f" ({low:+.3f} to {high:+.3f})"
                 mark = " *" if values["differ"] else ""
-                lines.append(
-                    f"  {protocol:<7} {target:<9} {name:<9} {values['run']:.3f} → {values['other']:.3f}: {values['difference']:+.3f}{shown}{mark}"
-                )
+                change = f"{values['run']:.3f} → {values['other']:.3f}: {values['difference']:+.3f}"
+                lines.append(f"  {protocol:<7} {target:<9} {name:<9} {change}{shown}{mark}")
     return "\n".join(lines)
