@@ -32,9 +32,10 @@ def evaluate_measured(listener: Listener, rirs: Path, speech: Path, *, windows: 
     Raises:
         RoomtrainError: a folder without audio, or files that cannot be read.
     """
+    names = _files(rirs, "responses")
     dry = _speech(speech, windows)
     responses: list[dict[str, Any]] = []
-    for name in _files(rirs, "responses"):
+    for name in names:
         try:
             audio, fs_hz = read_file(rirs, name)
         except BrokenFile as error:
