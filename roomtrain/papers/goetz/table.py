@@ -161,12 +161,12 @@ def markdown(values: dict[str, Any]) -> str:
             for temperature in temperatures:
                 shown = [_cell(cells.get(f"{strategy}-{temperature}"), target) for strategy in STRATEGIES]
                 lines.append(f"| τ = {temperature} | {' | '.join(shown)} |")
-                if target in PAPER:
+                if target in PAPER and protocol == "sample":  # the paper's protocol
                     paper = [_paper_cell(target, f"{strategy}-{temperature}") for strategy in STRATEGIES]
                     lines.append(f"| *paper* | {' | '.join(paper)} |")
             for cell in ("supervised", "untrained"):
                 if cell in cells:
-                    paper_text = _paper_cell(target, cell)
+                    paper_text = _paper_cell(target, cell) if protocol == "sample" else ""
                     lines.append(f"| {cell} | {_cell(cells[cell], target)} |{f' *paper:* {paper_text}' if paper_text else ''} | |")
     return "\n".join(lines)
 
