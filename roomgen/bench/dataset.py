@@ -28,8 +28,8 @@ def run(effort: Effort) -> dict[str, Any]:
                 {
                     "workers": workers,
                     "seconds": ran.seconds,
-                    "rirs_per_s": summary["rirs"] / ran.seconds,
-                    "working_rirs_per_s": summary["rirs"] / summary["seconds"],
+                    "rirs_per_s": summary["samples"] / ran.seconds,
+                    "working_rirs_per_s": summary["samples"] / summary["seconds"],
                     "parent_peak_mb": ran.peak_mb,
                     "bytes": summary["bytes"],
                 }
