@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -42,7 +41,3 @@ class Task(ABC):
     def keys(self, epoch: int, step: int) -> list[str]:
         """Return names of the samples of a training batch, to be told where something goes wrong."""
         return []
-
-    def describe(self) -> Mapping[str, Any]:
-        """Return plain values about the task for its results."""
-        return {}

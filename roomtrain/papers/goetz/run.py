@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,6 @@ class Training:
         self.shared = out if shared is None else shared
         self.data = PaperData(root, device=fabric.device, workers=workers)
         self.fingerprint = self.data.fingerprint()
-        self.fitted: dict[str, Fitted] = {}
         if settings.downstream.batch % fabric.world_size:
             raise RoomtrainError(
                 f"downstream.batch = {settings.downstream.batch} cannot be shared out among {fabric.world_size} processes."
@@ -100,7 +98,7 @@ class Training:
                 task = Contrastive(self.settings, self.data.upstream(self.settings), rank=rank, world=world)
                 if self.settings.upstream.warm_up_epochs:
                     task.model.load_state_dict(self.warm_up())
-                self.fitted["upstream"] = self._fit(task, folder, self.settings.upstream.fit)
+                self._fit(task, folder, self.settings.upstream.fit)
                 if self.fabric.is_global_zero:
                     write_weights(path, task.encoder.state_dict())
                 self.fabric.barrier()
@@ -131,7 +129,7 @@ class Training:
             rank, world = self.fabric.global_rank, self.fabric.world_size
             task = Downstream(self.settings, target, embeddings=embeddings, truth=truth, rank=rank, world=world)
             task.name = f"{target} ({split_by})"
-            self.fitted[f"{split_by}/{target}"] = self._fit(task, self.out / split_by / target, self.settings.downstream.fit)
+            self._fit(task, self.out / split_by / target, self.settings.downstream.fit)
             head = task.model.eval()
             with torch.no_grad():
                 outputs[target] = {name: answer(head(e)) for name, e in tests.items()}
@@ -145,7 +143,7 @@ class Training:
             rank, world = self.fabric.global_rank, self.fabric.world_size
             task = Supervised(self.settings, target, data, kept, rank=rank, world=world)
             task.name = f"supervised {target} ({split_by})"
-            self.fitted[f"{split_by}/{target}"] = self._fit(task, self.out / split_by / target, self.settings.supervised)
+            self._fit(task, self.out / split_by / target, self.settings.supervised)
             head = task.head.eval()
             conditions: dict[str, tuple[float, float] | None] = {"clean": None}
             conditions |= {f"{snr_db:g} dB": (snr_db, snr_db) for snr_db in self.settings.evaluation.snr_db}
@@ -170,10 +168,6 @@ class Training:
             stop=self.stop,
             show=self.show,
         )
-
-    def stages(self) -> dict[str, Any]:
-        """Return how each stage that ran in this command ended."""
-        return {name: asdict(fitted) for name, fitted in self.fitted.items()}
 
 
 def answer(output: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from roomtrain.losses import supcon
 from roomtrain.models.batch_norm import globalise
-from roomtrain.models.goetz import Encoder, EncoderConfig, Head, ProjectionHead, count_parameters
+from roomtrain.models.goetz import Encoder, EncoderConfig, Head, ProjectionHead
 from roomtrain.papers.goetz.data import N_FRAMES, DownstreamData, Pairs, Spectrograms, UpstreamData, bytes_of, shifted
 from roomtrain.papers.goetz.settings import GoetzSettings
 from roomtrain.sampling import Batch, BatchSampler
@@ -113,14 +113,6 @@ class Contrastive(Task):
     def keys(self, epoch: int, step: int) -> list[str]:
         sampled = self.sampled("train", epoch, step)
         return self.data.splits["train"].keys(Pairs(sampled.rir, sampled.speech, sampled.rir))
-
-    def describe(self) -> dict[str, Any]:
-        return {
-            "parameters": count_parameters(self.model),
-            "rooms": len(np.unique(self.data.room_of_rir)),
-            "rirs": len(self.data.room_of_rir),
-            "speech": {split: len(spectrograms.speech) for split, spectrograms in self.data.splits.items()},
-        }
 
 
 def gathered(x: Tensor) -> Tensor:
