@@ -96,7 +96,7 @@ def _against_torch(device: torch.device) -> dict[str, dict[str, float]]:
 
     torch.manual_seed(0)
     audio = torch.randn(_BATCH, 64_000, device=device)
-    spectrograms = log_spectrogram(audio)
+    spectrograms = log_spectrogram(audio, standardise=True)
     encoder, projection = Encoder().to(device), ProjectionHead().to(device)
     labels = torch.arange(_BATCH // _AUGMENTATIONS, device=device).repeat_interleave(_AUGMENTATIONS)
 
@@ -105,7 +105,7 @@ def _against_torch(device: torch.device) -> dict[str, dict[str, float]]:
         supcon(projection(nn.functional.normalize(e, dim=1)), labels, temperature=0.1).backward()  # type: ignore[no-untyped-call]
 
     return {
-        "spectrograms": _compared(device, lambda: log_spectrogram(audio), lambda: _torch_spectrogram(audio)),
+        "spectrograms": _compared(device, lambda: log_spectrogram(audio, standardise=True), lambda: _torch_spectrogram(audio)),
         "forward and backward": _compared(device, lambda: trained(encoder.maps), lambda: trained(encoder.blocks)),
     }
 

@@ -15,7 +15,7 @@ from roomgen.errors import suggest
 from roomgen.settings import resolve
 from roomtrain.errors import RoomtrainError
 
-VERSION = 1
+VERSION = 2
 """Of what settings mean: raised when the same settings would train something else."""
 SIZES = ("paper", "small", "smoke")
 """Presets that every paper has: exactly the paper; what two cores can do; seconds, for tests."""

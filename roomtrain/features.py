@@ -1,8 +1,10 @@
 """The spectrograms that the networks see.
 
 Götz et al. (2023), section 3.3: STFT of 16 kHz audio with a window of 32 samples (2 ms) and a hop of 16, so fine in time that
-single reflections stay apart; the logarithm of the magnitude; then zero mean and unit variance. The paper does not say over what
-the last is taken, nor which window. Here it is each spectrogram by itself, and the periodic Hann window.
+single reflections stay apart; the logarithm of the magnitude; then zero mean and unit variance. The paper does not say which
+window: here it is the periodic Hann window. Nor does it say over what mean and variance are taken, but it names LeCun et al. (1998)
+for it, who take them over the training set. That keeps what is lost where each spectrogram is standardised by itself: the level,
+and how many dB a second a decay falls. So :func:`log_spectrogram` leaves it to the network, unless told to standardise each.
 
 Four seconds are 17 × 3999 numbers. An STFT of 32 samples is little work on much data, and ``torch.stft`` mostly moves memory. The
 hop being half the window, each frame is two neighbouring blocks of 16 samples: on the CPU the transform is two small matrix
@@ -12,6 +14,7 @@ another device it is one batched FFT: a matrix product might run in TF32 there, 
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import torch
@@ -22,6 +25,8 @@ from roomtrain.errors import RoomtrainError
 WINDOW = 32
 HOP = 16
 N_BINS = WINDOW // 2 + 1
+SILENCE = -80.0
+"""Natural logarithm of the least power, -347 dB: float32 has still all its digits there."""
 
 
 def n_frames(n_samples: int) -> int:
@@ -29,18 +34,20 @@ def n_frames(n_samples: int) -> int:
     return max(0, (n_samples - WINDOW) // HOP + 1)
 
 
-def log_spectrogram(audio: Tensor, *, floor_db: float = -100.0, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return the standardised log-magnitude spectrogram of each signal.
+def log_spectrogram(audio: Tensor, *, standardise: bool, floor_db: float = -100.0, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return the log spectrogram of each signal: the natural logarithm of the power, or that with mean 0 and variance 1.
 
-    It does not change with the signal's level, as the floor is relative to the loudest bin and the mean is taken off. -100 dB is
-    about where the noise of 16-bit audio lies: of LibriSpeech few bins in a hundred or in a thousand are below. Digital silence,
-    whose logarithm would be -∞, comes to lie there.
-    A silent signal, or one that is alike everywhere, becomes 0.
+    The floor is relative to the loudest bin. -100 dB is about where the noise of 16-bit audio lies: of LibriSpeech few bins in a
+    hundred or in a thousand are below. Digital silence, whose logarithm would be -∞, comes to lie there; a silent signal is
+    :data:`SILENCE` everywhere. Multiplying a signal by g adds 2·ln g everywhere. Standardised, the result does not change with the
+    signal's level; a silent signal, or one that is alike everywhere, becomes 0.
 
     Args:
         audio: floating point, any scale. Computed in float32 also where autocast is on.
+        standardise: each spectrogram by itself.
         floor_db: what lies lower, against the loudest bin of the spectrogram, is raised to it. Below 0.
-        dtype: of the result. float16 and bfloat16 halve a cache, with steps of 0.002 and 0.016 between 2 and 4.
+        dtype: of the result. float16 and bfloat16 halve a cache; standardised, with steps of 0.002 and 0.016 between 2 and 4, else
+            of 0.008 and 0.06 between 8 and 16.
 
     Shape:
         (batch, time) → (batch, 1, 17, (time - 32) // 16 + 1)
@@ -60,11 +67,11 @@ def log_spectrogram(audio: Tensor, *, floor_db: float = -100.0, dtype: torch.dty
     audio = audio.detach().float()
     floor = 10.0 ** (floor_db / 10.0)
     if audio.device.type != "cpu":
-        return _standardised(_power_fft(audio), floor)[:, None].to(dtype)
+        return _log(_power_fft(audio), floor, standardise)[:, None].to(dtype)
     features = torch.empty((len(audio), 1, N_BINS, n_frames(audio.shape[1])), dtype=dtype)
     with torch.autocast("cpu", enabled=False):
         for signal, feature in zip(audio, features, strict=True):
-            feature.copy_(_standardised(_power_matrix(signal)[None], floor))
+            feature.copy_(_log(_power_matrix(signal)[None], floor, standardise))
     return features
 
 
@@ -99,14 +106,15 @@ def _basis() -> tuple[Tensor, Tensor]:
     return basis[:, :HOP].float().contiguous(), basis[:, HOP:].float().contiguous()
 
 
-def _standardised(power: Tensor, floor: float) -> Tensor:
-    """Return log(power), no less than floor times the largest, with mean 0 and variance 1 over (bin, frame).
+def _log(power: Tensor, floor: float, standardise: bool) -> Tensor:
+    """Return log(power), no less than floor times the largest; if told so, with mean 0 and variance 1 over (bin, frame).
 
-    ``power`` is overwritten. Its logarithm is twice that of the magnitude: a factor that the standardisation takes out.
+    ``power`` is overwritten. Its logarithm is twice that of the magnitude: a factor that any standardisation takes out.
     """
-    tiny = torch.finfo(power.dtype).tiny
-    lowest = power.amax(dim=(-2, -1), keepdim=True).mul_(floor).clamp_(min=tiny)
+    lowest = power.amax(dim=(-2, -1), keepdim=True).mul_(floor).clamp_(min=math.exp(SILENCE))
     log = torch.maximum(power, lowest, out=power).log_()
+    if not standardise:
+        return log
     log -= log.mean(dim=(-2, -1), keepdim=True)
     deviation = torch.linalg.vector_norm(log, dim=(-2, -1), keepdim=True) / (log.shape[-2] * log.shape[-1]) ** 0.5
     # What is constant has a deviation of the rounding of its mean, of which no unit variance must be made.

@@ -38,8 +38,13 @@ def applies(x: Tensor, blocks: Sequence[Block]) -> bool:
     return plain and unpadded and x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
 
 
-def forward(x: Tensor, blocks: Sequence[Block]) -> Tensor:
-    """Return what conv → ReLU → norm, block after block, makes of x; in training mode it updates the running statistics as well.
+def forward(x: Tensor, blocks: Sequence[Block], *, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
+    """Return what conv → ReLU → norm, block after block, makes of scale·x + shift.
+
+    In training mode it updates the running statistics as well.
+
+    Args:
+        scale, shift: (channel,) of the input, both or neither; they go into the first weights as those of a normalisation do.
 
     Shape:
         (batch, channel, height, width) → (batch, channel, height, width) of the last block
@@ -47,8 +52,6 @@ def forward(x: Tensor, blocks: Sequence[Block]) -> Tensor:
     _, channels, height, width = x.shape
     if channels == 1:  # any layout is both; name the one that is meant, or the convolution takes the other
         x = x.contiguous().as_strided(x.shape, (height * width, 1, width, 1))
-    scale: Tensor | None = None
-    shift: Tensor | None = None
     for conv, norm in blocks:
         weight, bias = conv.weight, conv.bias
         if scale is not None and shift is not None:

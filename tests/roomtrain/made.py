@@ -123,13 +123,15 @@ def rir_bank(n_rooms: int, per_room: int, *, seed: int) -> Bank:
     return Bank(torch.from_numpy(audio.astype(np.float32)), table, FS_HZ)
 
 
+def made_spectrograms(settings: GoetzSettings, speech: Bank, rirs: Bank) -> Spectrograms:
+    standardise = settings.standardise == "spectrogram"
+    return Spectrograms(speech, rirs, noise=settings.snr_db, seed=settings.seed, standardise=standardise)
+
+
 def upstream_data(settings: GoetzSettings) -> UpstreamData:
     """Four rooms with two responses each, and a few segments."""
     rirs = rir_bank(4, 2, seed=1)
-    splits = {
-        name: Spectrograms(speech_bank(n, seed=n), rirs, noise=settings.snr_db, seed=settings.seed)
-        for name, n in (("train", 5), ("val", 4))
-    }
+    splits = {name: made_spectrograms(settings, speech_bank(n, seed=n), rirs) for name, n in (("train", 5), ("val", 4))}
     return UpstreamData(splits, rirs.codes("room_id"))
 
 
@@ -138,7 +140,7 @@ def downstream_data(settings: GoetzSettings) -> DownstreamData:
     rirs, random = rir_bank(4, 2, seed=1), np.random.default_rng(5)
     spectrograms, pairs = {}, {}
     for name, n in (("train", 24), ("val", 6)):
-        spectrograms[name] = Spectrograms(speech_bank(3, seed=n), rirs, noise=settings.snr_db, seed=settings.seed)
+        spectrograms[name] = made_spectrograms(settings, speech_bank(3, seed=n), rirs)
         pairs[name] = Pairs(random.integers(8, size=n), random.integers(3, size=n), np.arange(n))
     return DownstreamData(spectrograms, pairs)
 

@@ -149,6 +149,21 @@ def test_folding_changes_nothing_but_the_rounding(config: EncoderConfig, trainin
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6, msg=name)
 
 
+def test_the_encoder_standardises_by_a_training_set() -> None:
+    encoder, x = Encoder(SHORT).eval(), 3.0 * spectrograms(4) - 20.0
+    encoder.standardise_by(x[:2].half())
+    assert float(encoder.mean) == pytest.approx(float(x[:2].mean()), rel=1e-3)
+    assert float(encoder.deviation) == pytest.approx(float(x[:2].std(correction=0)), rel=1e-3)
+    expected = encoder.blocks((x - encoder.mean) / encoder.deviation)
+    torch.testing.assert_close(encoder.maps(x), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(encoder.double().maps(x.double()).float(), expected, rtol=1e-4, atol=1e-4)  # not folded
+    again = Encoder(SHORT)
+    again.load_state_dict(encoder.float().state_dict())
+    assert torch.equal(again.mean, encoder.mean)
+    with pytest.raises(RoomtrainError, match="silent"):
+        encoder.standardise_by(torch.full((2, 1, 17, 249), -80.0))
+
+
 def test_the_encoder_folds_where_it_may_and_only_there() -> None:
     encoder, x = Encoder(SHORT), spectrograms(2)
     pairs = encoder._pairs()

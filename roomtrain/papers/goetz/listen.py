@@ -16,6 +16,7 @@ from roomgen.corpora.base import BrokenFile, read_file
 from roomgen.errors import suggest
 from roomtrain.errors import RoomtrainError
 from roomtrain.features import log_spectrogram
+from roomtrain.models.goetz import Encoder
 from roomtrain.papers.goetz.data import N_SAMPLES
 from roomtrain.papers.goetz.run import read_claim, trained_parts
 from roomtrain.papers.goetz.settings import FS_HZ, GoetzSettings
@@ -72,9 +73,10 @@ class Listener:
         """Return, by target, the (window, 64) embeddings and (window,) estimates of (window, time) audio of 4 s at 16 kHz."""
         results: dict[str, tuple[list[Tensor], list[Tensor]]] = {target: ([], []) for target in self.parts}
         for start in range(0, len(audio), _TOGETHER):
-            x = log_spectrogram(audio[start : start + _TOGETHER].to(self.device))
+            own = self.settings.standardise == "spectrogram"
+            x = log_spectrogram(audio[start : start + _TOGETHER].to(self.device), standardise=own)
             for target, (encoder, head) in self.parts.items():
-                e = encoder(x)
+                e = encoder(x if own else as_loud_as_training(x, encoder))
                 output = head(e)
                 results[target][0].append(e.cpu())
                 results[target][1].append((output.softmax(dim=1)[:, 1] if output.ndim == 2 else output).cpu())
@@ -95,6 +97,11 @@ class Listener:
             estimates={target: float(y.mean()) for target, (_, y) in heard.items()},
             spread={target: float(y.std(correction=0)) for target, (_, y) in heard.items()},
         )
+
+
+def as_loud_as_training(spectrograms: Tensor, encoder: Encoder) -> Tensor:
+    """Return log spectrograms with the mean level of the encoder's training set: the gain of a recording says nothing of a room."""
+    return spectrograms - (spectrograms.mean(dim=(1, 2, 3), keepdim=True) - encoder.mean)
 
 
 def windows_of(path: Path) -> NDArray[np.float32]:

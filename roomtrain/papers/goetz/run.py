@@ -103,8 +103,10 @@ class Training:
                     write_weights(path, task.encoder.state_dict())
                 self.fabric.barrier()
             encoder.load_state_dict(read_weights(path))
-        elif self.fabric.is_global_zero:
-            write_weights(self.out / ENCODER, encoder.state_dict())
+        else:
+            encoder = new_encoder(self.settings, self.data.upstream(self.settings).splits["train"])
+            if self.fabric.is_global_zero:
+                write_weights(self.out / ENCODER, encoder.state_dict())
         return encoder.to(self.fabric.device).eval()
 
     def warm_up(self) -> dict[str, Tensor]:

@@ -72,14 +72,17 @@ class GoetzSettings(RunSettings):
     """All that decides the result of one cell.
 
     ``strategy``: soft, hard or posind (contrastive), supervised (the same network end to end, once per target), or untrained (a
-    frozen encoder as it was initialised). ``dropout`` is between convolutions and embedding; ``snr_db`` adds white noise in that
-    range to all training data; ``shift`` turns every training spectrogram round in time by a random number of frames, which the
-    paper does not do: it stands in for more speech than a small corpus has. ``cache_gb`` limits how much memory spectrograms may
-    take: what fits is computed once (in half precision) and not in every step.
+    frozen encoder as it was initialised). ``standardise``: log spectrograms have mean 0 and variance 1 over the training set
+    ("dataset"), which leaves the level and the steepness of decays to be seen, or each by itself ("spectrogram"), so that a
+    recording's gain does not matter; the paper does not say which. ``dropout`` is between convolutions and embedding; ``snr_db``
+    adds white noise in that range to all training data; ``shift`` turns every training spectrogram round in time by a random number
+    of frames, which the paper does not do: it stands in for more speech than a small corpus has. ``cache_gb`` limits how much
+    memory spectrograms may take: what fits is computed once (in half precision) and not in every step.
     """
 
     paper: Literal["goetz"] = "goetz"
     strategy: Literal["soft", "hard", "posind", "supervised", "untrained"] = "posind"
+    standardise: Literal["dataset", "spectrogram"] = "dataset"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     normalise: bool = True
     snr_db: tuple[float, float] | None = None

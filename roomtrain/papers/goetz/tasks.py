@@ -22,10 +22,13 @@ from roomtrain.task import Task
 _EVALUATED_TOGETHER = 256
 
 
-def new_encoder(settings: GoetzSettings) -> Encoder:
-    """Return an encoder as its seed initialises it."""
+def new_encoder(settings: GoetzSettings, train: Spectrograms | None = None) -> Encoder:
+    """Return an encoder as its seed initialises it; it standardises by the training set, if the settings say so."""
     torch.manual_seed(integer_seed(settings.seed, Purpose.MODEL))
-    return Encoder(EncoderConfig(dropout=settings.dropout, normalise=settings.normalise))
+    encoder = Encoder(EncoderConfig(dropout=settings.dropout, normalise=settings.normalise))
+    if train is not None and settings.standardise == "dataset":
+        encoder.standardise_by(train.some(settings.seed))
+    return encoder
 
 
 class Contrastive(Task):
@@ -42,7 +45,7 @@ class Contrastive(Task):
         self.settings, self.data = settings, data
         upstream = settings.upstream
         self.train_steps, self.val_steps = upstream.batches, upstream.val_batches
-        self.encoder = new_encoder(settings)
+        self.encoder = new_encoder(settings, data.splits["train"])
         self.projection = ProjectionHead()
         self.model = nn.Sequential(self.encoder, self.projection)
         self.rank, self.world = rank, world
@@ -212,7 +215,7 @@ class Supervised(_Shuffled):
         super().__init__(settings, n_train=len(data.pairs["train"]), n_val=len(data.pairs["val"]), rank=rank, world=world)
         self.name, self.target, self.data = f"supervised {target}", target, data
         self.truth = {split: data.target(target, split) for split in ("train", "val")}
-        self.encoder = new_encoder(settings)
+        self.encoder = new_encoder(settings, data.spectrograms["train"])
         self.head = build_head(target, self.truth["train"], seed=settings.seed)
         self.model = nn.Sequential(self.encoder, self.head)
         if world > 1:
