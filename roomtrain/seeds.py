@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     MASK = 5
     MODEL = 6
     SUBSET = 7
+    GAIN = 8
 
 
 def generator(seed: int, purpose: Purpose, *, epoch: int = 0, sample: int = 0) -> np.random.Generator:

@@ -111,6 +111,10 @@ class Encoder(nn.Module):
             raise RoomtrainError(f"the spectrograms have a standard deviation of {float(deviation):g}: are the signals silent?")
         self.mean, self.deviation = mean.to(self.mean.device), deviation.to(self.deviation.device)
 
+    def levelled(self, spectrogram: Tensor) -> Tensor:
+        """Return spectrograms that are each as loud as the training set in the mean: for recordings whose gain nobody knows."""
+        return spectrogram - (spectrogram.mean(dim=(1, 2, 3), keepdim=True) - self.mean)
+
     def forward(self, spectrogram: Tensor) -> Tensor:
         expected = (1, self.config.n_bins, self.config.n_frames)
         if tuple(spectrogram.shape[1:]) != expected:

@@ -9,12 +9,13 @@ from torch import Tensor
 
 from roomtrain.features import log_spectrogram
 from roomtrain.models.goetz import Head
-from roomtrain.papers.goetz.data import N_FRAMES, Pairs, shifted
+from roomtrain.papers.goetz.data import N_FRAMES, Pairs, Spectrograms, shifted
 from roomtrain.papers.goetz.tasks import (
     Contrastive,
     Downstream,
     Supervised,
     build_head,
+    drawn_gains,
     drawn_shifts,
     embed_all,
     kept_spectrograms,
@@ -91,6 +92,32 @@ def test_the_encoder_sees_mean_0_and_variance_1_over_the_training_set() -> None:
     alone = contrastive(standardise="spectrogram")
     assert (float(alone.encoder.mean), float(alone.encoder.deviation)) == (0.0, 1.0)
     assert alone.kept["train"].float().mean(dim=(1, 2, 3)).abs().max() < 1e-2
+
+
+def test_gains_are_constants_within_their_limits() -> None:
+    plain, louder = contrastive(shift=True), contrastive(shift=True, gain_db=12.0)
+    added = louder.train_batch(1, 2)[0] - plain.train_batch(1, 2)[0]
+    gains_db = added.mean(dim=(1, 2, 3)) * 10.0 / np.log(10.0)
+    assert added.var(dim=(1, 2, 3)).max() < 1e-9
+    assert gains_db.abs().max() <= 12.0
+    assert gains_db.std() > 3.0
+    assert not np.array_equal(drawn_gains(louder.settings, 1, 2, 8), drawn_gains(louder.settings, 1, 3, 8))
+    assert torch.equal(louder.val_batch(0)[0], plain.val_batch(0)[0])
+    parts = [contrastive(shift=True, gain_db=12.0, rank=rank, world=2).train_batch(1, 2)[0] for rank in (0, 1)]
+    torch.testing.assert_close(torch.cat(parts), louder.train_batch(1, 2)[0])
+    with pytest.raises(ValueError, match="gain_db"):
+        goetz_settings(standardise="spectrogram", gain_db=12.0)
+
+
+def test_levelled_spectrograms_do_not_change_with_the_gain() -> None:
+    task = contrastive()
+    spectrograms, pairs = task.data.splits["val"], Pairs(np.arange(4), np.arange(4), np.arange(4))
+    before = embed_all(task.encoder, spectrograms, pairs, levelled=True)
+    assert not torch.allclose(before, embed_all(task.encoder, spectrograms, pairs), atol=1e-3)
+    assert task.encoder.levelled(spectrograms.make(pairs)).mean(dim=(1, 2, 3)) == pytest.approx(float(task.encoder.mean), abs=1e-3)
+    spectrograms.speech.audio.mul_(0.01)
+    quieter = Spectrograms(spectrograms.speech, spectrograms.rirs)
+    torch.testing.assert_close(embed_all(task.encoder, quieter, pairs, levelled=True), before, rtol=0, atol=1e-3)
 
 
 def test_train_batches_are_functions_of_seed_epoch_and_step() -> None:

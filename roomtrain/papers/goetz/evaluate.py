@@ -20,7 +20,7 @@ from roomtrain.errors import RoomtrainError
 from roomtrain.metrics import Metric, accuracy, bias, bootstrap, correlation, macro_precision, macro_recall, rmse
 from roomtrain.models.goetz import count_parameters
 from roomtrain.papers.goetz.data import DownstreamData
-from roomtrain.papers.goetz.run import Training, trained_parts
+from roomtrain.papers.goetz.run import CLEAN, LEVELLED, Training, trained_parts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 RESULTS = "results.json"
 PREDICTIONS = "predictions.parquet"
 RT60_EDGES_S = (0.0, 0.3, 0.5, 0.7, 1.0, 1.5, 10.0)
-CLEAN = "clean"
-
 
 REGRESSION: dict[str, Metric] = {"rmse": rmse, "corr": correlation, "bias": bias}
 CLASSIFICATION: dict[str, Metric] = {"accuracy": accuracy, "precision": macro_precision, "recall": macro_recall}
@@ -113,7 +111,8 @@ def measure(data: DownstreamData, target: str, conditions: dict[str, Tensor], *,
 
     Returns:
         the metric's numbers; ``interval``: 95 % by bootstrap over rooms; ``n`` samples, ``rooms``; ``by_rt60_s``: the metric per
-        bin of RT60; ``by_snr_db``: with white noise added; ``baseline``: of a constant, the mean or the commonest class.
+        bin of RT60; ``by_snr_db``: with white noise added; ``levelled``: with the level of each sample taken away (None where
+        training knew none); ``baseline``: of a constant, the mean or the commonest class.
     """
     truth = data.target(target, "test").cpu().numpy()
     predicted = conditions[CLEAN].float().cpu().numpy()
@@ -133,8 +132,9 @@ def measure(data: DownstreamData, target: str, conditions: dict[str, Tensor], *,
         "by_snr_db": {
             name.removesuffix(" dB"): numbers(target, values.float().cpu().numpy(), truth)
             for name, values in conditions.items()
-            if name != CLEAN
+            if name not in (CLEAN, LEVELLED)
         },
+        "levelled": numbers(target, conditions[LEVELLED].float().cpu().numpy(), truth) if LEVELLED in conditions else None,
     }
 
 

@@ -16,7 +16,6 @@ from roomgen.corpora.base import BrokenFile, read_file
 from roomgen.errors import suggest
 from roomtrain.errors import RoomtrainError
 from roomtrain.features import log_spectrogram
-from roomtrain.models.goetz import Encoder
 from roomtrain.papers.goetz.data import N_SAMPLES
 from roomtrain.papers.goetz.run import read_claim, trained_parts
 from roomtrain.papers.goetz.settings import FS_HZ, GoetzSettings
@@ -69,14 +68,17 @@ class Listener:
         }
 
     @torch.no_grad()
-    def outputs(self, audio: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        """Return, by target, the (window, 64) embeddings and (window,) estimates of (window, time) audio of 4 s at 16 kHz."""
+    def outputs(self, audio: Tensor, *, levelled: bool = True) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return, by target, the (window, 64) embeddings and (window,) estimates of (window, time) audio of 4 s at 16 kHz.
+
+        ``levelled``: the gain of the audio says nothing; else it has the level of training: speech through the bare responses.
+        """
         results: dict[str, tuple[list[Tensor], list[Tensor]]] = {target: ([], []) for target in self.parts}
         for start in range(0, len(audio), _TOGETHER):
-            own = self.settings.standardise == "spectrogram"
-            x = log_spectrogram(audio[start : start + _TOGETHER].to(self.device), standardise=own)
+            alone = self.settings.standardise == "spectrogram"
+            x = log_spectrogram(audio[start : start + _TOGETHER].to(self.device), standardise=alone)
             for target, (encoder, head) in self.parts.items():
-                e = encoder(x if own else as_loud_as_training(x, encoder))
+                e = encoder(encoder.levelled(x) if levelled and not alone else x)
                 output = head(e)
                 results[target][0].append(e.cpu())
                 results[target][1].append((output.softmax(dim=1)[:, 1] if output.ndim == 2 else output).cpu())
@@ -97,11 +99,6 @@ class Listener:
             estimates={target: float(y.mean()) for target, (_, y) in heard.items()},
             spread={target: float(y.std(correction=0)) for target, (_, y) in heard.items()},
         )
-
-
-def as_loud_as_training(spectrograms: Tensor, encoder: Encoder) -> Tensor:
-    """Return log spectrograms with the mean level of the encoder's training set: the gain of a recording says nothing of a room."""
-    return spectrograms - (spectrograms.mean(dim=(1, 2, 3), keepdim=True) - encoder.mean)
 
 
 def windows_of(path: Path) -> NDArray[np.float32]:

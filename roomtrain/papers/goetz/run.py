@@ -19,7 +19,7 @@ from roomtrain.config import FitSettings, RunSettings
 from roomtrain.errors import RoomtrainError
 from roomtrain.loop import Fitted, fit
 from roomtrain.models.goetz import Encoder, Head
-from roomtrain.papers.goetz.data import SPLITS, DownstreamData, PaperData
+from roomtrain.papers.goetz.data import DownstreamData, PaperData
 from roomtrain.papers.goetz.settings import GoetzSettings
 from roomtrain.papers.goetz.tasks import (
     Contrastive,
@@ -35,9 +35,11 @@ from roomtrain.task import Task
 
 SETTINGS = "settings.json"
 ENCODER = "encoder.safetensors"
+CLEAN, LEVELLED = "clean", "levelled"
+"""Conditions of the test: as it is; each sample as loud as the training set in the mean, as where a recording's gain is unknown."""
 
 Estimates = dict[str, dict[str, Tensor]]
-"""Target to condition ("clean", "20 dB") to the (sample,) estimates for the test samples."""
+"""Target to condition ("clean", "levelled", "20 dB") to the (sample,) estimates for the test samples."""
 
 
 class Training:
@@ -121,13 +123,11 @@ class Training:
 
     def heads(self, encoder: Encoder, data: DownstreamData, split_by: str) -> Estimates:
         """Train the heads of a protocol on embeddings that are computed once."""
-        embeddings = {split: embed_all(encoder, data.spectrograms[split], data.pairs[split]) for split in SPLITS}
-        tests = {"clean": embeddings["test"]}
-        for snr_db in self.settings.evaluation.snr_db:
-            tests[f"{snr_db:g} dB"] = embed_all(encoder, data.spectrograms["test"], data.pairs["test"], snr_db=(snr_db, snr_db))
+        embeddings = {split: embed_all(encoder, data.spectrograms[split], data.pairs[split]) for split in ("train", "val")}
+        tests = self._tests(encoder, data)
         outputs: Estimates = {}
         for target in self.settings.downstream.targets:
-            truth = {split: data.target(target, split) for split in SPLITS}
+            truth = {split: data.target(target, split) for split in embeddings}
             rank, world = self.fabric.global_rank, self.fabric.world_size
             task = Downstream(self.settings, target, embeddings=embeddings, truth=truth, rank=rank, world=world)
             task.name = f"{target} ({split_by})"
@@ -147,15 +147,19 @@ class Training:
             task.name = f"supervised {target} ({split_by})"
             self._fit(task, self.out / split_by / target, self.settings.supervised)
             head = task.head.eval()
-            conditions: dict[str, tuple[float, float] | None] = {"clean": None}
-            conditions |= {f"{snr_db:g} dB": (snr_db, snr_db) for snr_db in self.settings.evaluation.snr_db}
-            tests = {
-                name: embed_all(task.encoder, data.spectrograms["test"], data.pairs["test"], snr_db=snr)
-                for name, snr in conditions.items()
-            }
             with torch.no_grad():
-                outputs[target] = {name: answer(head(e)) for name, e in tests.items()}
+                outputs[target] = {name: answer(head(e)) for name, e in self._tests(task.encoder, data).items()}
         return outputs
+
+    def _tests(self, encoder: Encoder, data: DownstreamData) -> dict[str, Tensor]:
+        """Return the embeddings of the test samples as they are, with noise, and with their level taken away, by condition."""
+        spectrograms, pairs = data.spectrograms["test"], data.pairs["test"]
+        tests = {CLEAN: embed_all(encoder, spectrograms, pairs)}
+        if self.settings.standardise == "dataset":
+            tests[LEVELLED] = embed_all(encoder, spectrograms, pairs, levelled=True)
+        for snr_db in self.settings.evaluation.snr_db:
+            tests[f"{snr_db:g} dB"] = embed_all(encoder, spectrograms, pairs, snr_db=(snr_db, snr_db))
+        return tests
 
     def _fit(self, task: Task, folder: Path, settings: FitSettings, whole: GoetzSettings | None = None) -> Fitted:
         named = self.settings if whole is None else whole

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from roomtrain.config import FitSettings, Model, RunSettings
 
@@ -76,7 +76,8 @@ class GoetzSettings(RunSettings):
     ("dataset"), which leaves the level and the steepness of decays to be seen, or each by itself ("spectrogram"), so that a
     recording's gain does not matter; the paper does not say which. ``dropout`` is between convolutions and embedding; ``snr_db``
     adds white noise in that range to all training data; ``shift`` turns every training spectrogram round in time by a random number
-    of frames, which the paper does not do: it stands in for more speech than a small corpus has. ``cache_gb`` limits how much
+    of frames, which the paper does not do: it stands in for more speech than a small corpus has. ``gain_db`` gives each of them a
+    gain of up to that much up or down, for encoders that shall hear recordings of unknown level. ``cache_gb`` limits how much
     memory spectrograms may take: what fits is computed once (in half precision) and not in every step.
     """
 
@@ -87,11 +88,18 @@ class GoetzSettings(RunSettings):
     normalise: bool = True
     snr_db: tuple[float, float] | None = None
     shift: bool = False
+    gain_db: Annotated[float, Field(ge=0)] = 0.0
     cache_gb: Annotated[float, Field(ge=0)] = 4.0
     upstream: UpstreamSettings = UpstreamSettings()
     downstream: DownstreamSettings = DownstreamSettings()
     supervised: FitSettings = FitSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    @model_validator(mode="after")
+    def _heard(self) -> GoetzSettings:
+        if self.gain_db and self.standardise == "spectrogram":
+            raise ValueError('gain_db changes nothing where standardise = "spectrogram" takes every level away: leave it 0')
+        return self
 
     @property
     def contrastive(self) -> bool:

@@ -83,10 +83,10 @@ class Contrastive(Task):
     def train_batch(self, epoch: int, step: int) -> Any:
         sampled = self.sampled("train", epoch, step)
         x, labels = self._batch("train", sampled)
-        if self.settings.shift:
-            size = len(sampled.label) // self.world
-            x = shifted(x, drawn_shifts(self.settings, epoch, step, len(sampled.label))[self.rank * size : (self.rank + 1) * size])
-        return x, labels
+        count = len(sampled.label)
+        size = count // self.world
+        own = slice(self.rank * size, (self.rank + 1) * size)
+        return augmented(self.settings, x, own, epoch=epoch, step=step, count=count), labels
 
     def val_batch(self, step: int) -> Any:
         return self._batch("val", self.sampled("val", 0, step))
@@ -133,6 +133,21 @@ def gathered(x: Tensor) -> Tensor:
 def drawn_shifts(settings: GoetzSettings, epoch: int, step: int, count: int) -> NDArray[np.int64]:
     """Return by how many frames the samples of a batch are turned round."""
     return generator(settings.seed, Purpose.CROP, epoch=epoch, sample=step).integers(N_FRAMES, size=count)
+
+
+def drawn_gains(settings: GoetzSettings, epoch: int, step: int, count: int) -> NDArray[np.float32]:
+    """Return what the gains of the samples of a batch add to their natural logarithms of power."""
+    gains_db = generator(settings.seed, Purpose.GAIN, epoch=epoch, sample=step).uniform(-1.0, 1.0, size=count) * settings.gain_db
+    return np.asarray(gains_db * np.log(10.0) / 10.0, dtype=np.float32)
+
+
+def augmented(settings: GoetzSettings, x: Tensor, own: slice, *, epoch: int, step: int, count: int) -> Tensor:
+    """Return a process's ``own`` spectrograms of the ``count`` in a batch, turned round in time and with other gains, if set."""
+    if settings.shift:
+        x = shifted(x, drawn_shifts(settings, epoch, step, count)[own])
+    if settings.gain_db:
+        x = x + torch.as_tensor(drawn_gains(settings, epoch, step, count)[own], device=x.device)[:, None, None, None]
+    return x
 
 
 def build_head(target: str, train_targets: Tensor, *, seed: int) -> Head:
@@ -225,9 +240,8 @@ class Supervised(_Shuffled):
     def train_batch(self, epoch: int, step: int) -> Any:
         places = self.places(epoch, step)
         x, truth = self._batch("train", places[self.rank :: self.world])
-        if self.settings.shift:
-            x = shifted(x, drawn_shifts(self.settings, epoch, step, len(places))[self.rank :: self.world])
-        return x, truth
+        own = slice(self.rank, None, self.world)
+        return augmented(self.settings, x, own, epoch=epoch, step=step, count=len(places)), truth
 
     def val_batch(self, step: int) -> Any:
         return self._batch("val", np.arange(self.n_val)[self.val_places(step)])
@@ -263,7 +277,18 @@ def kept_spectrograms(settings: GoetzSettings, data: DownstreamData) -> dict[str
 
 
 @torch.no_grad()
-def embed_all(encoder: nn.Module, spectrograms: Spectrograms, pairs: Pairs, *, snr_db: tuple[float, float] | None = None) -> Tensor:
-    """Return the (sample, 64) embeddings of a frozen encoder (batch normalisation as it was learned, no dropout)."""
+def embed_all(
+    encoder: Encoder,
+    spectrograms: Spectrograms,
+    pairs: Pairs,
+    *,
+    snr_db: tuple[float, float] | None = None,
+    levelled: bool = False,
+) -> Tensor:
+    """Return the (sample, 64) embeddings of a frozen encoder (batch normalisation as it was learned, no dropout).
+
+    ``levelled``: each spectrogram as loud as the training set in the mean, see :meth:`Encoder.levelled`.
+    """
     encoder.eval()
-    return torch.cat([encoder(batch) for batch in spectrograms.batches(pairs, snr_db=snr_db)])
+    batches = spectrograms.batches(pairs, snr_db=snr_db)
+    return torch.cat([encoder(encoder.levelled(batch) if levelled else batch) for batch in batches])
