@@ -56,6 +56,26 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def lock(folder: Path) -> Iterator[bool]:
+    """Hold a folder for this process, if no other holds it, and tell which; the system frees it however the process ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has no flock
+        yield True
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            alone = True
+        except BlockingIOError:
+            alone = False
+        yield alone
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn the system's refusals to write into one clear line."""
     try:

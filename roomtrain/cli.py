@@ -26,6 +26,7 @@ for command in (
     train.train,
     evaluate.evaluate,
     evaluate.embed,
+    evaluate.probe,
     evaluate.compare,
     report.table,
     report.figures,

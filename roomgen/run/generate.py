@@ -24,6 +24,7 @@ from roomgen.files import (
     DATASET_FILE,
     MANIFEST_FILE,
     TEMPORARY_PREFIX,
+    lock,
     write_text,
     writing,
 )
@@ -208,7 +209,9 @@ def _folder_of(root: Path, settings: CommonSettings, inputs: Inputs, *, overwrit
         raise RoomgenError(f"--out {root} holds something that is not a dataset of roomgen: give an empty or a new folder.")
     with writing(root):
         (root / DATA_FOLDER).mkdir(parents=True, exist_ok=True)
-    with _lock(root):
+    with lock(root) as alone:
+        if not alone:
+            raise RoomgenError(f"another roomgen is writing to {root}: wait for it, or use another --out.", exit_code=1)
         if overwrite:
             _remove_dataset(root)
         if (root / DATASET_FILE).exists():
@@ -251,24 +254,6 @@ def _remove_dataset(root: Path) -> None:
                 path.unlink()
         for name in (MANIFEST_FILE, CARD_FILE, DATASET_FILE):
             (root / name).unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _lock(root: Path) -> Iterator[None]:
-    """Let one process at a time write to a folder; the system frees the lock however the process ends."""
-    try:
-        import fcntl
-    except ImportError:  # Windows has no flock
-        yield
-        return
-    descriptor = os.open(root, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise RoomgenError(f"another roomgen is writing to {root}: wait for it, or use another --out.", exit_code=1) from None
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

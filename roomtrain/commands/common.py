@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from roomgen.errors import suggest
+from roomgen.files import lock, writing
 from roomtrain.errors import RoomtrainError
 
 if TYPE_CHECKING:
@@ -72,6 +75,18 @@ def start_fabric(device: str, precision: str) -> Fabric:
         fabric = Fabric(accelerator=chosen, devices=1, precision=precision)  # type: ignore[arg-type]
     fabric.launch()
     return fabric
+
+
+@contextlib.contextmanager
+def held(folder: Path, fabric: Fabric) -> Iterator[bool]:
+    """Hold a run's folder for this command, all its processes together, if no other holds it, and tell which."""
+    with contextlib.ExitStack() as stack:
+        mine = True
+        if fabric.is_global_zero:
+            with writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+            mine = stack.enter_context(lock(folder))
+        yield bool(fabric.broadcast(mine))
 
 
 def print_result(result: Any, as_json: bool, text: str) -> None:

@@ -1,4 +1,4 @@
-"""`roomtrain evaluate` and `roomtrain embed`: what a trained run is worth, and what it hears in anybody's recordings."""
+"""Commands on trained runs: what they are worth, what they hear in anybody's recordings, what their embeddings know."""
 
 from __future__ import annotations
 
@@ -64,6 +64,19 @@ def embed(
         pairs({path.name: ""} | _lines(item.estimates, item.spread, item.windows)) for path, item in zip(files, heard, strict=True)
     )
     print_result([as_plain(item) for item in heard], as_json, text)
+
+
+def probe(
+    run: RunArgument,
+    data: Annotated[Path, typer.Option(help="folder that `roomgen paper` wrote")],
+    protocol: Annotated[str, typer.Option(help="sample or room")] = "sample",
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a run's embeddings know: every label of the responses, read from them by one regression, the same for all."""
+    from roomtrain.papers.goetz import probe as probing
+
+    result = probing.probe(run, data, split_by=protocol)
+    print_result(result, as_json, probing.text(result))
 
 
 def compare(

@@ -22,6 +22,7 @@ from roomtrain.commands.common import (
     WorkersOption,
     check_paper,
     complain,
+    held,
     print_result,
     start_fabric,
 )
@@ -120,16 +121,22 @@ def _train_all(
     results: list[dict[str, Any]] = []
     with StopRequest() as stop:
         for folder, settings in runs:
-            shared = folder.parent if len(runs) > 1 else None
-            training = Training(settings, data, folder, fabric=fabric, stop=stop, workers=workers, shared=shared)
-            if (folder / RESULTS).is_file():
-                results.append(read_results(folder / RESULTS))
-                continue
-            try:
-                results.append(train_and_measure(training))
-            except Stopped as where:
-                complain(f"{stop.asked}: stopped and saved in {folder} ({where}). The same command goes on from there.")
-                raise typer.Exit(0) from None
+            with held(folder, fabric) as mine:
+                if not mine and len(runs) == 1:
+                    raise RoomtrainError(f"another command is training {folder}: wait for it, or use another --out.", exit_code=1)
+                if not mine:
+                    complain(f"{folder}: another command is training it; going on with the others.")
+                    continue
+                shared = folder.parent if len(runs) > 1 else None
+                training = Training(settings, data, folder, fabric=fabric, stop=stop, workers=workers, shared=shared)
+                if (folder / RESULTS).is_file():
+                    results.append(read_results(folder / RESULTS))
+                    continue
+                try:
+                    results.append(train_and_measure(training))
+                except Stopped as where:
+                    complain(f"{stop.asked}: stopped and saved in {folder} ({where}). The same command goes on from there.")
+                    raise typer.Exit(0) from None
     return results
 
 

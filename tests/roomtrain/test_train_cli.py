@@ -14,7 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import roomgen
+from roomgen.files import lock
+from roomtrain.commands.train import _train_all
+from roomtrain.config import load_settings
 from roomtrain.journal import read_log
+from roomtrain.papers.goetz.settings import GoetzSettings
 from tests.roomtrain.conftest import Said
 from tests.roomtrain.test_data import edit_manifest, poison
 
@@ -132,6 +136,26 @@ def test_a_folder_of_other_settings_names_what_differs(roomtrain: Roomtrain, goe
     other.mkdir()
     (other / "thesis.tex").write_text("mine", encoding="utf-8")
     assert_one_line(train(roomtrain, goetz_made, other, *QUICKER), code=2, names="is not empty and not a run")
+
+
+def test_commands_side_by_side_share_the_cells_out(
+    roomtrain: Roomtrain, goetz_made: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "one").mkdir()
+    with lock(tmp_path / "one") as alone:
+        assert alone
+        said = train(roomtrain, goetz_made, tmp_path / "one", *QUICKER)
+    assert_one_line(said, code=1, names="another command is training")
+    overrides = {**SMALL, "strategy": "untrained", "downstream.targets": ("c50",)}
+    settings = load_settings("goetz", "smoke", overrides, model=GoetzSettings)
+    runs = [(tmp_path / name, settings) for name in ("taken", "free")]
+    (tmp_path / "taken").mkdir()
+    with lock(tmp_path / "taken"):
+        results = _train_all(runs, goetz_made, device="cpu", precision="32-true", workers=1)
+    assert [result["cell"] for result in results] == ["untrained"]
+    assert "another command is training it" in capfd.readouterr().err
+    assert [(folder / "results.json").is_file() for folder, _ in runs] == [False, True]
+    assert len(_train_all(runs, goetz_made, device="cpu", precision="32-true", workers=1)) == 2
 
 
 def test_a_loss_that_is_not_finite_ends_with_the_keys_of_its_batch(roomtrain: Roomtrain, goetz_made: Path, tmp_path: Path) -> None:

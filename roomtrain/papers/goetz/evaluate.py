@@ -40,10 +40,10 @@ def metrics_of(target: str) -> dict[str, Metric]:
 
 def numbers(target: str, predicted: NDArray[Any], truth: NDArray[Any]) -> dict[str, float | None]:
     """Return a target's metrics; None for what cannot be computed (the correlation with a constant)."""
-    return {name: _finite(metric(predicted, truth)) for name, metric in metrics_of(target).items()}
+    return {name: finite(metric(predicted, truth)) for name, metric in metrics_of(target).items()}
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
     """JSON has no NaN."""
     return float(value) if np.isfinite(value) else None
 
@@ -122,7 +122,7 @@ def measure(data: DownstreamData, target: str, conditions: dict[str, Tensor], *,
     return {
         **numbers(target, predicted, truth),
         "interval": {
-            name: [_finite(end) for end in bootstrap(metric, predicted, truth, rooms, n=resamples)]
+            name: [finite(end) for end in bootstrap(metric, predicted, truth, rooms, n=resamples)]
             for name, metric in metrics_of(target).items()
         },
         "n": len(truth),

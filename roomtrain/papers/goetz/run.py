@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -12,11 +13,11 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from roomgen.files import write_text
+from roomgen.files import lock, write_text
 from roomgen.settings import differing_keys
 from roomtrain.checkpoint import BEST, read_weights, write_weights
 from roomtrain.config import FitSettings, RunSettings
-from roomtrain.errors import RoomtrainError
+from roomtrain.errors import RoomtrainError, Stopped
 from roomtrain.loop import Fitted, fit
 from roomtrain.models.goetz import Encoder, Head
 from roomtrain.papers.goetz.data import DownstreamData, PaperData
@@ -118,8 +119,23 @@ class Training:
         rank, world = self.fabric.global_rank, self.fabric.world_size
         task = Contrastive(settings, self.data.upstream(settings), rank=rank, world=world)
         task.name = "warm-up"
-        self._fit(task, folder, settings.upstream.fit, settings)
+        with self._alone(folder):
+            self._fit(task, folder, settings.upstream.fit, settings)
         return dict(task.model.state_dict())
+
+    @contextlib.contextmanager
+    def _alone(self, folder: Path) -> Iterator[None]:
+        """Hold a folder that several runs share; while another command trains there, wait for it."""
+        with contextlib.ExitStack() as stack:
+            if self.fabric.is_global_zero:
+                folder.mkdir(parents=True, exist_ok=True)
+                while not stack.enter_context(lock(folder)):
+                    stack.close()
+                    if self.stop is not None and self.stop.asked:
+                        raise Stopped(f"{folder.name}: another command trains it")
+                    time.sleep(1.0)
+            self.fabric.barrier()  # the other processes begin when the folder is held
+            yield
 
     def heads(self, encoder: Encoder, data: DownstreamData, split_by: str) -> Estimates:
         """Train the heads of a protocol on embeddings that are computed once."""
