@@ -134,7 +134,8 @@ def _torch_spectrogram(audio: Tensor) -> Tensor:
 def _small_data(folder: Path) -> Path:
     """Make a small version of the paper's data: the time of a step does not depend on how much there is."""
     from roomgen.run.local import available_cores
-    from roomgen.run.papers import Given, make_paper
+    from roomgen.run.paper_parts import Given
+    from roomgen.run.papers import make_paper
 
     make_paper("goetz", folder, Given(scale=0.4), workers=available_cores(), progress=False)
     return folder

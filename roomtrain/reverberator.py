@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from scipy import fft as scipy_fft
 from torch import Tensor
 
 from roomtrain.errors import RoomtrainError
+from roomtrain.reverb import fft_length
 
 _ROWS = 64  # signals transformed at a time: what FFTs need besides their result stays small
 
@@ -24,13 +24,12 @@ class Responses:
             raise RoomtrainError(f"responses must be (response, time) and not empty, not {tuple(rirs.shape)}.")
         rirs = rirs[:, :n_samples]
         self.n_samples = n_samples
-        # From this length on, nothing of the circular convolution's first n_samples has wrapped around.
-        self.n_fft = int(scipy_fft.next_fast_len(n_samples + rirs.shape[1] - 1, real=True))
+        self.n_fft = fft_length(n_samples, rirs.shape[1])
         self.spectra = spectra(rirs, self.n_fft)
 
 
 class Reverberator:
-    """As :func:`roomtrain.reverb.convolve` with ``pairs``, for banks that are used again and again.
+    """As :func:`roomtrain.reverb.convolve`, for banks that are used again and again.
 
     Args:
         signals: (signal, time) float32, of the length that the responses were transformed for.

@@ -10,12 +10,11 @@ A batch has N classes with M samples ("augmentations") each. Written as N rows o
                h_2*s_1  h_2'*s_2 h_2"*s_3
 
 In soft and hard a class is an RIR, in posind a room. The paper counts 64 rooms and 64 × 128 samples, that is one RIR per room, but
-posind needs several: so soft and hard take the first RIR of each room unless told to take all.
+posind needs several: so soft and hard take the first RIR of each room, unless told to take all as classes of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -129,8 +128,3 @@ class BatchSampler:
         speech = np.stack([random.choice(self.n_speech, self.n_augmentations, replace=False) for _ in range(rows)])
         speech = np.tile(speech, (self.n_classes // rows, 1))
         return Batch(rir.ravel(), speech.ravel(), np.repeat(self._labels[chosen], self.n_augmentations))
-
-    def epoch(self, epoch: int, *, n_batches: int = 128, start: int = 0, rank: int = 0, ranks: int = 1) -> Iterator[Batch]:
-        """Yield the batches of an epoch from number ``start`` on, or one process's part of each; the paper's epoch has 128."""
-        for number in range(start, n_batches):
-            yield self.batch(epoch, number).part(rank, ranks)

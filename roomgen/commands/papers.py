@@ -41,8 +41,9 @@ def paper(
 ) -> None:
     """Build all datasets of a paper: real corpora where their folders are given, embedded stand-ins where not."""
     from roomgen.run import papers
+    from roomgen.run.paper_parts import Given
 
-    given = papers.Given(speech=speech, events=events, scenes=scenes, dirs=tuple(dirs or ()), scale=scale, seed=seed)
+    given = Given(speech=speech, events=events, scenes=scenes, dirs=tuple(dirs or ()), scale=scale, seed=seed)
     if write_plans is not None:
         print_result(papers.write_plans(name, write_plans, given), as_json, papers.plans_text)
         return

@@ -74,7 +74,8 @@ def sources(
     as_json: JsonOption = False,
 ) -> None:
     """Turn a corpus into shards: speech, events or scenes, resampled once, cut, split without leaks."""
-    from roomgen.datasets.sources import SourcesPlan, sources_settings
+    from roomgen.datasets.source_plans import SourcesPlan
+    from roomgen.datasets.sources import sources_settings
 
     values = {
         "fs_hz": fs,

@@ -1,157 +1,32 @@
-"""Sources: recordings of a corpus, resampled once and cut into segments, with what the corpus says of them.
-
-Splits divide groups (speakers, places, original recordings), never a group; or they are those of the corpus.
-"""
+"""Sources: recordings of a corpus, resampled once and cut into segments, with what the corpus says of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
 
 from roomgen.audio_files import encode_flac
-from roomgen.audio_math import amplitude, fit, peak_db, resample, resampled_length, rms_db
-from roomgen.corpora import corpus_class, open_corpus
-from roomgen.corpora.base import BrokenFile, Clip, Corpus
+from roomgen.audio_math import amplitude, fit, peak_db, resample, rms_db
+from roomgen.corpora import corpus_class
+from roomgen.corpora.base import BrokenFile, Clip
 from roomgen.datasets.columns import SOURCES, Column
-from roomgen.datasets.family import Broken, Card, Family, Inputs, ShardPlan, shards_of
+from roomgen.datasets.family import Broken, Card, Family, Inputs
 from roomgen.datasets.samples import Sample, sample_of
-from roomgen.datasets.splits import divide, ranked, split_name, take
-from roomgen.datasets.streams import Stream, generator
+from roomgen.datasets.source_plans import SourcesPlan, SourcesSettings, Unit, corpus_of, group_of, opened, segment_length
 from roomgen.errors import RoomgenError
-from roomgen.settings import CommonSettings, SplitsSettings, resolve
+from roomgen.settings import resolve
 from roomgen.text import interval
 
 AUDIO_MEMBER = "audio.flac"
 MEASURED = ("gain_db", "rms_db", "peak_db")
 _SILENT_DB = -90.0  # below this a segment is digital silence or nearly so: nothing can be learned from it
-_CLIPS_PER_CHUNK = 8
 _FULL_SCALE_DB = -0.01
 _MOST_CHANNELS = 8  # that a FLAC file holds
-
-
-class SourcesSettings(CommonSettings):
-    """All that decides the bytes of a dataset of sources.
-
-    ``fingerprint`` names the corpus' files; ``segment_s`` None keeps recordings whole; ``short`` says what becomes of a piece
-    that is shorter than a segment (of a longer recording the rest is kept from half a segment on); ``level`` "keep" leaves the
-    recording's level, "rms" and "peak" bring every segment to ``level_db``; ``take`` is the part of all groups that is used, so
-    that two datasets of one corpus can share none; ``max_samples`` limits a split, with pieces of as many recordings as
-    possible, ``per_clip`` the pieces of a recording.
-    """
-
-    family: Literal["sources"] = "sources"
-    corpus: str
-    fingerprint: str
-    corpus_seed: int = 0
-    corpus_count: Annotated[int, Field(ge=1)] | None = None
-    fs_hz: Annotated[int, Field(ge=4000, le=192_000)] = 16000
-    segment_s: Annotated[float, Field(gt=0, le=3600)] | None = None
-    short: Literal["pad", "repeat", "drop"] = "pad"
-    channels: Literal["mono", "keep"] = "mono"
-    level: Literal["keep", "rms", "peak"] = "keep"
-    level_db: Annotated[float, Field(le=0, ge=-100)] = -26.0
-    bits: Literal[16, 24] = 16
-    subsets: tuple[str, ...] = ()
-    take: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.0, 1.0)
-    max_samples: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
-    per_clip: Annotated[int, Field(ge=1)] | None = None
-    split_by: Literal["group", "subset"] = "group"
-    splits: SplitsSettings = SplitsSettings()
-
-    @field_validator("take")
-    @classmethod
-    def _rises(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if value[0] >= value[1]:
-            raise ValueError(f"{list(value)} must rise")
-        return value
-
-
-class Unit(NamedTuple):
-    """Some segments of one recording; what travels to a worker."""
-
-    clip: Clip
-    segments: tuple[int, ...]
-    start: int
-    """Number of the first one in its split."""
-
-
-class SourcesPlan:
-    """Which segments of which recordings stand where; see the module's text."""
-
-    def __init__(self, settings: SourcesSettings, inputs: Inputs) -> None:
-        self.settings = settings
-        corpus = corpus_of(settings, inputs)
-        found = corpus.fingerprint()
-        if found != settings.fingerprint:
-            raise RoomgenError(
-                f"the corpus {settings.corpus} has changed since the dataset was begun ({settings.fingerprint}, now {found}): "
-                "its files were added to, removed or altered. Use another --out, or --overwrite.",
-                exit_code=1,
-            )
-        clips = corpus.clips()
-        self.files = len(clips)
-        if settings.subsets:
-            clips = _of_subsets(clips, settings)
-        self.broken: tuple[Broken, ...] = ()
-        counted: list[tuple[Clip, int]] = []
-        broken = []
-        for clip in clips:
-            try:
-                fs_hz, _, frames = corpus.probe(clip)
-            except BrokenFile as error:
-                broken.append(Broken(error.name, error.reason))
-                continue
-            count = segment_count(settings, fs_hz=fs_hz, frames=frames)
-            if count:
-                counted.append((clip, count))
-        self.broken = tuple(broken)
-        if not counted and len(broken) == len(clips):
-            first = self.broken[0]
-            raise RoomgenError(
-                f"no recording of the corpus {settings.corpus} can be used: {len(broken)} of {self.files} input files cannot be "
-                f"read, the first is {first.name}: {first.reason}. Repair or remove them.",
-                exit_code=1,
-            )
-        if not counted:
-            asked = "anything at this sampling rate" if settings.segment_s is None else f"a segment of {settings.segment_s:g} s"
-            raise RoomgenError(
-                f"the corpus {settings.corpus} has no recording that lasts for {asked}: ask for "
-                "shorter ones (--segment), or fill up with --short pad or --short repeat."
-            )
-        self._splits = _divided(settings, counted)
-        self.split_sizes = {name: sum(len(unit.segments) for unit in units) for name, units in self._splits.items()}
-        if not len(self):
-            raise RoomgenError(
-                f"nothing of the corpus {settings.corpus} is left: take {list(settings.take)} or max_samples "
-                f"{settings.max_samples} leave all of its {len(counted)} recordings out. Let them take more."
-            )
-
-    def __len__(self) -> int:
-        return sum(self.split_sizes.values())
-
-    @property
-    def shards(self) -> tuple[ShardPlan, ...]:
-        """All shards, split by split."""
-        return shards_of(self.split_sizes, self.settings.shard_size)
-
-    def chunks(self, shard: ShardPlan) -> Iterator[Sequence[Unit]]:
-        """Yield the shard's segments, some recordings at a time."""
-        waiting: list[Unit] = []
-        for unit in self._splits[shard.split]:
-            first, last = max(shard.start - unit.start, 0), min(shard.start + shard.count - unit.start, len(unit.segments))
-            if first < last:
-                waiting.append(Unit(unit.clip, unit.segments[first:last], unit.start + first))
-                if len(waiting) == _CLIPS_PER_CHUNK:
-                    yield waiting
-                    waiting = []
-        if waiting:
-            yield waiting
 
 
 class SourcesFamily(Family):
@@ -245,105 +120,13 @@ def sources_settings(
     kind = corpus_class(corpus)
     tree: dict[str, Any] = {"corpus": corpus, "fingerprint": "", "split_by": kind.default_split}
     asked = resolve(tree, overrides, model=SourcesSettings, flags=flags)  # before the corpus is opened with what it says
-    settings = asked.model_copy(update={"fingerprint": _opened(corpus, root, asked.corpus_seed, asked.corpus_count).fingerprint()})
+    settings = asked.model_copy(update={"fingerprint": opened(corpus, root, asked.corpus_seed, asked.corpus_count).fingerprint()})
     return settings, {} if root is None else {"corpus": root}
-
-
-@lru_cache(maxsize=4)
-def _opened(name: str, root: Path | None, seed: int, count: int | None) -> Corpus:
-    return open_corpus(name, root, seed=seed, count=count)
 
 
 @lru_cache(maxsize=2)
 def _clips_by_name(name: str, root: Path | None, seed: int, count: int | None) -> dict[str, Clip]:
-    return {clip.name: clip for clip in _opened(name, root, seed, count).clips()}
-
-
-def corpus_of(settings: SourcesSettings, inputs: Inputs) -> Corpus:
-    """Return the corpus of the settings, opened in its folder."""
-    return _opened(settings.corpus, inputs.get("corpus"), settings.corpus_seed, settings.corpus_count)
-
-
-def segment_count(settings: SourcesSettings, *, fs_hz: int, frames: int) -> int:
-    """Return how many segments a recording gives."""
-    n = resampled_length(frames, fs_in_hz=fs_hz, fs_hz=settings.fs_hz)
-    if settings.segment_s is None:
-        return int(n > 0)
-    length = segment_length(settings)
-    whole, rest = divmod(n, length)
-    if settings.short != "drop" and rest:
-        whole += int(whole == 0 or 2 * rest >= length)
-    return whole if settings.per_clip is None else min(whole, settings.per_clip)
-
-
-def segment_length(settings: SourcesSettings) -> int:
-    """Return the length of a segment in samples."""
-    assert settings.segment_s is not None  # asked of cut datasets only
-    return max(round(settings.segment_s * settings.fs_hz), 1)
-
-
-def _of_subsets(clips: list[Clip], settings: SourcesSettings) -> list[Clip]:
-    known = sorted({clip.subset for clip in clips})
-    unknown = [name for name in settings.subsets if name not in known]
-    if unknown:
-        raise RoomgenError(
-            f"the corpus {settings.corpus} has no subset {', '.join(unknown)}; "
-            f"it has {', '.join(name or '(none)' for name in known)}."
-        )
-    return [clip for clip in clips if clip.subset in settings.subsets]
-
-
-def _divided(settings: SourcesSettings, counted: list[tuple[Clip, int]]) -> dict[str, list[Unit]]:
-    """Return the units of each split: its recordings shuffled, their segments together."""
-    sizes: dict[str, int] = {}
-    for clip, count in counted:
-        sizes[group_of(clip)] = sizes.get(group_of(clip), 0) + count
-    order = ranked(sorted(sizes), generator(settings.seed, Stream.SPLIT))
-    chosen = take(order, sizes, *settings.take)
-    if settings.split_by == "group":
-        split_of = divide(chosen, sizes, settings.splits.shares, what=f"groups of the corpus {settings.corpus}")
-        names = list(settings.splits.shares)
-    else:
-        split_of, names = {}, sorted({split_name(clip.subset) for clip, _ in counted})
-    kept = set(chosen)
-    divided: dict[str, list[tuple[Clip, int]]] = {name: [] for name in names}
-    for clip, count in counted:
-        if group_of(clip) in kept:
-            divided[split_of.get(group_of(clip)) or split_name(clip.subset)].append((clip, count))
-    unknown = [name for name in settings.max_samples if name not in names]
-    if unknown:
-        raise RoomgenError(f"max_samples names a split {unknown[0]!r} that there is not; there are {', '.join(names)}.")
-    units = {}
-    for index, (name, clips) in enumerate(divided.items()):
-        shuffled = [clips[i] for i in generator(settings.seed, Stream.ORDER, index).permutation(len(clips))]
-        units[name] = _numbered(_limited(shuffled, settings.max_samples.get(name)))
-    return {name: members for name, members in units.items() if members}
-
-
-def _limited(clips: list[tuple[Clip, int]], limit: int | None) -> list[tuple[Clip, tuple[int, ...]]]:
-    """Return the segments to use of each recording: all, or the first ones of as many recordings as the limit allows."""
-    if limit is None:
-        return [(clip, tuple(range(count))) for clip, count in clips]
-    used, left, depth = [0] * len(clips), limit, 0
-    while left > 0 and depth < max((count for _, count in clips), default=0):
-        for i, (_, count) in enumerate(clips):
-            if left > 0 and depth < count:
-                used[i], left = depth + 1, left - 1
-        depth += 1
-    return [(clip, tuple(range(used[i]))) for i, (clip, _) in enumerate(clips) if used[i]]
-
-
-def _numbered(clips: list[tuple[Clip, tuple[int, ...]]]) -> list[Unit]:
-    units, start = [], 0
-    for clip, segments in clips:
-        units.append(Unit(clip, segments, start))
-        start += len(segments)
-    return units
-
-
-def group_of(clip: Clip) -> str:
-    """Return what may not be divided between splits."""
-    return clip.group or clip.name
+    return {clip.name: clip for clip in opened(name, root, seed, count).clips()}
 
 
 def _prepared(settings: SourcesSettings, audio: NDArray[np.float32], fs_hz: int, name: str) -> tuple[NDArray[np.float32], float]:

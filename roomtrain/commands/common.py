@@ -65,6 +65,8 @@ def start_fabric(device: str, precision: str) -> Fabric:
             "--device cuda: torch finds no GPU here. Give --device cpu, or run on a machine with one.", exit_code=1
         )
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if chosen == "cpu" and precision == "16-mixed":
+        raise RoomtrainError("--precision 16-mixed needs a GPU: on a CPU give 32-true or bf16-mixed.")
     if chosen == "cpu":
         keep_freed_memory()
     processes = int(os.environ.get("WORLD_SIZE", "1"))

@@ -11,7 +11,8 @@ from roomgen.datasets.device_plans import DevicesPlan, write_devices
 from roomgen.datasets.room_plans import plan_overrides
 from roomgen.datasets.rooms import RoomsPlan
 from roomgen.datasets.streams import Stream, generator
-from roomgen.run.papers import PAPERS, Given, planned_parts
+from roomgen.run.paper_parts import Given
+from roomgen.run.papers import PAPERS, planned_parts
 from roomgen.settings import DatasetSettings, resolve
 
 FOLDER = Path(__file__).parents[2] / "manifests"

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from roomgen.datasets.sources import SourcesPlan, segment_count, sources_settings
+from roomgen.datasets.source_plans import SourcesPlan, segment_count
+from roomgen.datasets.sources import sources_settings
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate
 from roomgen.store.compare import compare_again

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from roomgen.run.papers import Given, make_paper
+from roomgen.run.paper_parts import Given
+from roomgen.run.papers import make_paper
 
 
 @dataclass(frozen=True)

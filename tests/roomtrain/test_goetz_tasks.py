@@ -120,6 +120,13 @@ def test_levelled_spectrograms_do_not_change_with_the_gain() -> None:
     torch.testing.assert_close(embed_all(task.encoder, quieter, pairs, levelled=True), before, rtol=0, atol=1e-3)
 
 
+@pytest.mark.parametrize(("every_rir", "classes"), [(False, {0, 2, 4, 6}), (True, set(range(8)))])
+def test_every_response_may_be_a_class(every_rir: bool, classes: set[int]) -> None:
+    few = {"n_classes": 4, "n_augmentations": 2, "batches": 3, "val_batches": 1, "every_rir": every_rir}
+    task = contrastive(strategy="hard", upstream=few, cache_gb=0)
+    assert {int(label) for step in range(12) for label in task.sampled("train", 0, step).label} == classes
+
+
 def test_train_batches_are_functions_of_seed_epoch_and_step() -> None:
     one, again, other = contrastive(shift=True), contrastive(shift=True), contrastive(shift=True, seed=1)
     again.train_batch(3, 0)  # whatever was asked for before

@@ -30,7 +30,7 @@ def test_it_agrees_with_the_convolution_that_keeps_nothing() -> None:
     signals, rirs = noise(5, 256), noise(6, 90, seed=1)
     pairs = torch.tensor([[4, 0, 3], [1, 5, 0]])
     wet = Reverberator(signals, Responses(rirs, n_samples=256))(*pairs)
-    torch.testing.assert_close(wet, convolve(signals, rirs, pairs=(pairs[0], pairs[1]))[:, :256], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(wet, convolve(signals[pairs[0]], rirs[pairs[1]]), rtol=1e-4, atol=1e-4)
 
 
 def test_an_impulse_gives_the_response_and_a_late_one_is_cut_off() -> None:

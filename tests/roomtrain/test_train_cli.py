@@ -1,6 +1,7 @@
 """`roomtrain train`: every strategy from data to results, killed and resumed, and one clear line for whatever is wrong."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -138,6 +139,22 @@ def test_a_folder_of_other_settings_names_what_differs(roomtrain: Roomtrain, goe
     assert_one_line(train(roomtrain, goetz_made, other, *QUICKER), code=2, names="is not empty and not a run")
 
 
+def test_two_processes_and_half_precision_come_near_one_in_full(roomtrain: Roomtrain, goetz_made: Path, tmp_path: Path) -> None:
+    arguments = ("--data", goetz_made, *QUICKER, *strategy("posind"), "--json")
+    one = json.loads(roomtrain("train", "goetz", "--out", tmp_path / "one", *arguments).out)
+    half = json.loads(roomtrain("train", "goetz", "--out", tmp_path / "half", *arguments, "--precision", "bf16-mixed").out)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "roomtrain.cli"]
+    command = [*torchrun, "train", "goetz", "--out", tmp_path / "two", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    ran = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    two = json.loads(ran.stdout)
+    for other, tolerance in ((two, 0.01), (half, 0.1)):
+        assert other["stages"].keys() == one["stages"].keys()
+        for name, stage in one["stages"].items():
+            assert other["stages"][name]["best_val_loss"] == pytest.approx(stage["best_val_loss"], rel=tolerance)
+
+
 def test_commands_side_by_side_share_the_cells_out(
     roomtrain: Roomtrain, goetz_made: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -268,6 +285,7 @@ def test_data_that_is_wrong_is_one_clear_line_before_anything_is_trained(
         (("goetz", "--data", "x", "--out", "y", "--all", "--set", 'strategy="soft"'), "exclude each other"),
         (("goetz", "--data", "x", "--out", "y", "--device", "tpu"), "give auto, cpu or cuda"),
         (("goetz", "--data", "x", "--out", "y", "--device", "cpu", "--precision", "bf16"), "bf16-mixed"),
+        (("goetz", "--data", "x", "--out", "y", "--device", "cpu", "--precision", "16-mixed"), "needs a GPU"),
         (("goetz", "--data", "x", "--out", "y", "--device", "cpu"), "has no dataset"),
     ],
 )

@@ -7,8 +7,9 @@ import pytest
 import soundfile
 
 from roomgen.errors import RoomgenError
-from roomgen.run import papers as papers_module
-from roomgen.run.papers import PAPERS, Given, make_paper, paper_text, write_plans
+from roomgen.run import paper_parts
+from roomgen.run.paper_parts import Given
+from roomgen.run.papers import PAPERS, make_paper, paper_text, write_plans
 from roomgen.store.dataset import Dataset
 from roomgen.store.verify import verify
 
@@ -169,11 +170,11 @@ def test_real_sources_in_rooms_that_are_stand_ins_are_not_called_real(tmp_path):
         ("mvsd", Given(speech=tmp_path), "paired-reverberant"),
         ("icl", Given(scenes=tmp_path), "scenes-by-device"),
     ):
-        parts = {found.name: found for found in papers_module._PARTS[name](tmp_path, given)}
+        parts = {found.name: found for found in paper_parts.PARTS[name](tmp_path, given)}
         assert parts[part.replace("reverberant", "speech").replace("-by-device", "")].real
         assert not parts[part].real
         assert "through stand-ins" in parts[part].origin
-    assert all(part.real for part in papers_module._PARTS["mc-simclr"](tmp_path, Given(events=tmp_path)))
+    assert all(part.real for part in paper_parts.PARTS["mc-simclr"](tmp_path, Given(events=tmp_path)))
 
 
 def test_another_scale_in_the_same_folder_is_an_error_that_names_the_part(papers):

@@ -184,9 +184,10 @@ class PaperData:
         return named | {f"{part}-speech": fingerprint(ds) for part, ds in self._speech.items()}
 
     def upstream(self, settings: GoetzSettings) -> UpstreamData:
-        """Return the data of the contrastive training: soft and hard sampling take the first response of each room."""
+        """Return the data of the contrastive training: soft and hard sampling take one response of each room, unless told."""
         rirs = load_bank(self._rirs["upstream"], device=self.device, workers=self.workers)
-        per_room = settings.upstream.rirs_per_room if settings.strategy == "posind" else 1
+        several = settings.strategy == "posind" or settings.upstream.every_rir
+        per_room = settings.upstream.rirs_per_room if several else 1
         rank = rirs.table.groupby("room_id", observed=True).cumcount().to_numpy()
         rirs = _rows(rirs, rank < per_room)
         responses = Responses(rirs.audio, n_samples=N_SAMPLES)

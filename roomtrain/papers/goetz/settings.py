@@ -22,7 +22,8 @@ Count = Annotated[int, Field(ge=1)]
 class UpstreamSettings(Model):
     """Contrastive training: ``n_classes`` responses (rooms) × ``n_augmentations`` speech signals a batch.
 
-    ``rirs_per_room`` is how many responses of a room position-independent sampling draws from; the others take the first.
+    ``rirs_per_room`` is how many responses of a room position-independent sampling draws from; soft and hard take the first, so
+    that there are as many classes as rooms, or with ``every_rir`` all of these, each a class of its own.
     ``warm_up_epochs`` of soft sampling at a temperature of 0.1 come first: from a random start, hard sampling may stay for long
     where all embeddings are one and the same. All cells of a seed share them.
     """
@@ -32,6 +33,7 @@ class UpstreamSettings(Model):
     batches: Count = 128
     val_batches: Count = 32
     rirs_per_room: Count = 10
+    every_rir: bool = False
     temperature: Annotated[float, Field(gt=0)] = 0.1
     warm_up_epochs: Annotated[int, Field(ge=0)] = 0
     fit: FitSettings = FitSettings()

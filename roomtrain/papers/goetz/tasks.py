@@ -59,6 +59,7 @@ class Contrastive(Task):
                 seed=integer_seed(settings.seed, Purpose.BATCH, sample=number),
                 n_classes=upstream.n_classes,
                 n_augmentations=upstream.n_augmentations,
+                all_rirs=upstream.every_rir,
             )
             for number, (split, spectrograms) in enumerate(data.splits.items())
         }

@@ -1,0 +1,289 @@
+"""The datasets of each paper: which corpora, rooms, devices and renders, with which settings, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from roomgen.corpora import corpus_class, open_corpus
+from roomgen.datasets.device_plans import write_devices
+from roomgen.datasets.devices import devices_settings
+from roomgen.datasets.renders import renders_settings
+from roomgen.datasets.room_plans import write_rooms
+from roomgen.datasets.sources import sources_settings
+from roomgen.errors import RoomgenError
+from roomgen.settings import load_settings
+
+_CANDIDATES = {
+    "speech": ("librispeech", "folder"),
+    "events": ("fsdnoisy18k", "esc50", "esc10", "folder"),
+    "scenes": ("tau2022", "soundspaces-speech", "avspeech", "esc10", "folder"),
+}
+_STAND_INS = {"speech": "espeak", "events": "synthetic", "scenes": "synthetic-scenes"}
+_EVALUATION_SUBSETS = ("dev-clean", "test-clean", "dev-other", "test-other")
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the user gave: folders of corpora, the scale and the seed."""
+
+    speech: Path | None = None
+    events: Path | None = None
+    scenes: Path | None = None
+    dirs: tuple[Path, ...] = ()
+    scale: float = 1.0
+    seed: int = 0
+
+    def count(self, full: int, *, least: int = 1) -> int:
+        """Return a count of the paper at this scale."""
+        return max(round(full * self.scale), min(least, full))
+
+
+@dataclass(frozen=True)
+class Part:
+    """One dataset of a paper: its folder, where its data come from, and its settings and inputs once the parts before it exist."""
+
+    name: str
+    origin: str
+    real: bool
+    settings: Callable[[], tuple[Any, dict[str, Path]]]
+    planned: Callable[[Any, Path], int] | None = None
+    """Writes what it plans as a small file, where that does not depend on data: rooms and drawn devices."""
+
+
+@dataclass(frozen=True)
+class _Corpus:
+    name: str
+    root: Path | None
+
+    @property
+    def real(self) -> bool:
+        return not corpus_class(self.name).embedded
+
+    @property
+    def origin(self) -> str:
+        about = corpus_class(self.name).about
+        return f"{about.title} ({about.licence})" if self.real else f"stand-in: {about.title}, embedded in roomgen"
+
+    def settings(self, **overrides: Any) -> tuple[Any, dict[str, Path]]:
+        note = "" if self.real else "Embedded stand-in for recordings that the paper used: do not compare results with the paper's."
+        return sources_settings(self.name, self.root, {"note": note, **_dotted(overrides)})
+
+    @property
+    def subsets(self) -> list[str]:
+        return sorted({clip.subset for clip in open_corpus(self.name, self.root).clips()}) if self.real else []
+
+
+def _revrir(root: Path, given: Given) -> Iterator[Part]:
+    test = given.count(100)
+    train = given.count(5000)
+    shares = {"train": train / (train + test), "test": test / (train + test)}
+    speech = _corpus("speech", given.speech)
+    yield _rooms("rirs", "revrir", given, {"rooms.count": 110, "place.rirs_per_room": train + test, "splits.shares": shares})
+    common = {"fs_hz": 8000, "segment_s": 10.0, "short": "pad", "per_clip": 1, "seed": given.seed}
+    counts = {"train": given.count(20_000, least=200), "test": given.count(2703, least=50)}
+    if not speech.real:
+        common["corpus_count"] = given.count(4000, least=300)
+    for name, stretch in (("train", (0.0, 0.9)), ("test", (0.9, 1.0))):
+        subset = _subset(speech, name)
+        where = {"subsets": (subset,)} if subset else {"take": stretch}
+        overrides = {**common, **where, "splits__shares": {name: 1.0}, "max_samples": {name: counts[name]}, "split_by": "group"}
+        yield Part(f"{name}-speech", speech.origin, speech.real, partial(speech.settings, **overrides))
+
+
+def _goetz(root: Path, given: Given) -> Iterator[Part]:
+    speech = _corpus("speech", given.speech)
+    upstream = {"rooms.count": given.count(64, least=8), "splits.shares": {"train": 1.0}, "seed": given.seed + 1}
+    yield _rooms("upstream-rirs", "goetz", given, upstream)
+    # For those who keep rooms apart: a fifth of them for testing, so that intervals over rooms mean something.
+    apart = {"train": 0.7, "val": 0.1, "test": 0.2}
+    yield _rooms("downstream-rirs", "goetz", given, {"rooms.count": given.count(100, least=10), "splits.shares": apart})
+    common: dict[str, Any] = {"fs_hz": 16000, "segment_s": 4.0, "short": "drop", "seed": given.seed, "split_by": "group"}
+    if not speech.real:
+        common["corpus_count"] = given.count(600, least=120)
+    counts = {name: given.count(count, least=8) for name, count in (("train", 128), ("val", 32), ("test", 32))}
+    # A third of the speakers is enough for 192 segments; the others are heard downstream.
+    up = {**common, "take": (0.0, 0.35), "max_samples": counts, "splits__shares": {"train": 0.66, "val": 0.17, "test": 0.17}}
+    yield Part("upstream-speech", speech.origin, speech.real, partial(speech.settings, **up))
+    down = {**common, "take": (0.35, 1.0), "splits__shares": {"train": 0.66, "val": 0.17, "test": 0.17}}
+    yield Part("downstream-speech", speech.origin, speech.real, partial(speech.settings, **down))
+
+
+def _mvsd(root: Path, given: Given) -> Iterator[Part]:
+    speech = _corpus("speech", given.speech)
+    if given.scenes is not None:
+        scenes = _corpus("scenes", given.scenes, among=("soundspaces-speech", "avspeech"))
+        overrides = {"fs_hz": 16000, "seed": given.seed, "split_by": "subset"}
+        yield Part(scenes.name, scenes.origin, True, partial(scenes.settings, **overrides))
+    common: dict[str, Any] = {"fs_hz": 16000, "segment_s": 2.56, "short": "drop", "seed": given.seed, "split_by": "group"}
+    if not speech.real:
+        common["corpus_count"] = given.count(3000, least=100)
+    rooms = {
+        "paired": (given.count(400, least=10), given.seed, (0.0, 0.85)),
+        "unpaired": (given.count(69, least=4), given.seed + 1, (0.85, 1.0)),
+    }
+    shares = {
+        "paired": {"train": 0.8, "val": 0.05, "test_unseen": 0.15},
+        "unpaired": {"train": 1.0},  # 17.3 % of the paired samples: audio with a view but no clean speech, and clean speech alone
+    }
+    spoken = {"paired": {"train": 0.7, "val": 0.1, "test_unseen": 0.1, "test_seen": 0.1}, "unpaired": {"train": 1.0}}
+    for name, (count, seed, stretch) in rooms.items():
+        note = "Shoeboxes in place of the scanned homes that the paper used: do not compare results with the paper's."
+        homes: dict[str, Any] = {"rooms.count": count, "seed": seed, "splits.shares": shares[name], "note": note}
+        if name == "paired":
+            homes["splits.seen"] = 0.1
+        yield _rooms(f"{name}-rooms", "mvsd", given, homes)
+        said = {**common, "take": stretch, "splits__shares": spoken[name]}
+        yield Part(f"{name}-speech", speech.origin, speech.real, partial(speech.settings, **said))
+        yield _render(
+            root,
+            f"{name}-reverberant",
+            given,
+            speech,
+            {"sources": f"{name}-speech", "rirs": f"{name}-rooms"},
+            {"clean": name == "paired"},
+            through="scanned homes",
+        )
+
+
+def _mc_simclr(root: Path, given: Given) -> Iterator[Part]:
+    events = _corpus("events", given.events)
+    shares = {"noisy": 0.8, "clean": 0.1, "test": 0.1}
+    yield _rooms("arrays", "mc-simclr", given, {"rooms.count": given.count(1000, least=20), "splits.shares": shares})
+    common: dict[str, Any] = {"fs_hz": 16000, "segment_s": 4.0, "short": "repeat", "seed": given.seed}
+    if not events.real:
+        common["corpus_count"] = given.count(18_532, least=200)
+    if events.name == "fsdnoisy18k":  # its noisy, clean and test parts are what the paper trains and tests on
+        common["split_by"] = "subset"
+    else:
+        common |= {"split_by": "group", "splits__shares": shares}
+    if given.scale < 1 and events.real:
+        common["max_samples"] = {name: given.count(round(20_000 * share), least=100) for name, share in shares.items()}
+    yield Part("events", events.origin, events.real, partial(events.settings, **common))
+    yield _render(root, "scenes", given, events, {"sources": "events", "rirs": "arrays"}, {})
+
+
+def _icl(root: Path, given: Given) -> Iterator[Part]:
+    scenes = _corpus("scenes", given.scenes if given.scenes is not None else given.events)
+    vintage, multi = _dir_folders(given.dirs)
+    common: dict[str, Any] = {"fs_hz": 32_000, "segment_s": 10.0, "short": "pad", "seed": given.seed}
+    if scenes.name != "tau2022":
+        common |= {"split_by": "group", "splits__shares": {"train": 0.8, "test": 0.2}}
+    if scenes.name == "esc10":
+        common["segment_s"] = 5.0
+    if not scenes.real:
+        common["corpus_count"] = given.count(2000, least=100)
+    by_device = scenes.name == "tau2022"
+    yield Part("scenes", scenes.origin, scenes.real, partial(scenes.settings, **common))
+    for name, folder, kind in (("vintage-dirs", vintage, "folder"), ("multi-dirs", multi, "multi-angle")):
+        if folder is not None:
+            imported = {"seed": given.seed}
+            yield Part(name, f"{folder.name} (imported)", True, partial(devices_settings, kind, folder, imported))
+        else:
+            made: dict[str, Any] = {"seed": given.seed, "note": "Parametric stand-in for measured device responses."}
+            if name == "vintage-dirs":
+                made |= {"seed": given.seed + 1, "count": 66, "angles_deg": (0.0,), "distances_m": (0.5,)}
+            else:
+                made |= {"count": given.count(25, least=4)}
+            drawn = partial(devices_settings, "microphones", None, made)
+            yield Part(name, "stand-in: parametric microphones", False, drawn, planned=write_devices)
+    if by_device:
+        return  # recorded by the devices themselves
+    seen, unseen = ("A", "B", "C", "S1", "S2", "S3"), ("S4", "S5", "S6")
+    recorders = {"seed": given.seed, "recorders": {"train": seen, "test": (*seen, *unseen)}}
+    yield Part(
+        "recorders",
+        "simulated: recording devices after TAU's A, B, C, S1-S6",
+        False,
+        partial(devices_settings, "recorders", None, recorders),
+        planned=write_devices,
+    )
+    # The official fold has 102,150 pieces of device A and about 7,494 of each other one.
+    weights = {"train": {"A": 102_150 / 7494}}
+    yield _render(
+        root,
+        "scenes-by-device",
+        given,
+        scenes,
+        {"sources": "scenes", "devices": "recorders"},
+        {"device_weights": weights, "level": "keep", "per_source": 2},
+        through="recording devices",
+    )
+
+
+PARTS: dict[str, Callable[[Path, Given], Iterator[Part]]] = {
+    "revrir": _revrir,
+    "goetz": _goetz,
+    "mvsd": _mvsd,
+    "mc-simclr": _mc_simclr,
+    "icl": _icl,
+}
+"""By paper: what yields its parts, given the folder they are made in and what the user gave."""
+
+
+def _rooms(name: str, preset: str, given: Given, overrides: dict[str, Any]) -> Part:
+    values = {"seed": given.seed, **overrides}
+    # MVSD's rooms were scanned homes; shoeboxes take their place.
+    real = preset != "mvsd"
+    origin = f"simulated: preset {preset}" if real else f"stand-in: preset {preset}, shoeboxes for SoundSpaces' scanned homes"
+    return Part(name, origin, real, lambda: (load_settings(preset, values), {}), planned=write_rooms)
+
+
+def _render(
+    root: Path, name: str, given: Given, corpus: _Corpus, parts: dict[str, str], overrides: dict[str, Any], *, through: str = ""
+) -> Part:
+    """Return renders of a corpus; ``through`` names the stand-ins that it is heard through, where it is."""
+    inputs = {kind: root / part for kind, part in parts.items()}
+    replaced = [*([] if corpus.real else ["sources"]), *([through] if through else [])]
+    note = f"Stand-ins take the place of the paper's {' and '.join(replaced)}: do not compare results with it." if replaced else ""
+    values = {"seed": given.seed, "note": note, **overrides}
+    origin = f"{corpus.origin}, rendered" + (f" through stand-ins for {through}" if through else "")
+    return Part(name, origin, not replaced, lambda: (renders_settings(inputs, values), inputs))
+
+
+def _corpus(kind: str, folder: Path | None, *, among: tuple[str, ...] | None = None) -> _Corpus:
+    """Return the corpus in a folder, whichever of its kind it is; without a folder the stand-in.
+
+    Papers ask for all of theirs before their first part: a mistyped folder shall not show after hours of simulation.
+    """
+    if folder is None:
+        return _Corpus(_STAND_INS[kind], None)
+    reasons = []
+    for name in among or _CANDIDATES[kind]:
+        try:
+            open_corpus(name, folder).clips()
+            return _Corpus(name, folder)
+        except RoomgenError as error:
+            reasons.append(f"{name}: {error}")
+    raise RoomgenError(f"{folder} holds none of the corpora that --{kind} can be. " + " | ".join(reasons))
+
+
+def _subset(speech: _Corpus, name: str) -> str | None:
+    """Return the official part of LibriSpeech for training or testing RevRIR, or None where it is not there."""
+    here = speech.subsets
+    evaluation = next((subset for subset in _EVALUATION_SUBSETS if subset in here), None)
+    if "train-clean-100" not in here or evaluation is None:
+        return None
+    return "train-clean-100" if name == "train" else evaluation
+
+
+def _dir_folders(folders: tuple[Path, ...]) -> tuple[Path | None, Path | None]:
+    """Return which folder holds single responses of many microphones, and which one those of many angles and distances."""
+    from roomgen.corpora.multi_angle import looks_multi_angle
+
+    vintage = multi = None
+    for folder in folders:
+        if not folder.is_dir():
+            raise RoomgenError(f"--dirs {folder} is not a folder: give one with WAV files of device responses.")
+        if looks_multi_angle(folder):
+            multi = folder
+        else:
+            vintage = folder
+    return vintage, multi
+
+
+def _dotted(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    return {key.replace("__", "."): value for key, value in overrides.items()}
