@@ -81,14 +81,24 @@ def start_fabric(device: str, precision: str) -> Fabric:
 
 @contextlib.contextmanager
 def held(folder: Path, fabric: Fabric) -> Iterator[bool]:
-    """Hold a run's folder for this command, all its processes together, if no other holds it, and tell which."""
+    """Hold a run's folder for this command, all its processes together, if no other holds it, and tell which.
+
+    A folder that was made to hold it, and in which nothing was begun, is removed again.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     with contextlib.ExitStack() as stack:
         mine = True
         if fabric.is_global_zero:
             with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
             mine = stack.enter_context(lock(folder))
-        yield bool(fabric.broadcast(mine))
+        try:
+            yield bool(fabric.broadcast(mine))
+        finally:
+            if fabric.is_global_zero:
+                for path in made:
+                    with contextlib.suppress(OSError):  # not empty
+                        path.rmdir()
 
 
 def print_result(result: Any, as_json: bool, text: str) -> None:
