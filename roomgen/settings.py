@@ -349,7 +349,7 @@ def _explain(error: ValidationError, flags: Mapping[str, str]) -> str:
     problems = []
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"])
-        name = flags.get(where, f"setting {where}")
+        name = flags.get(where, f"setting {where}" if where else "settings")  # no place: of the settings as a whole
         text = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
         given = item.get("input")
         shown = "" if isinstance(given, (dict, BaseModel)) else f" {given!r}"

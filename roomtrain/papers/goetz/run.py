@@ -20,7 +20,7 @@ from roomtrain.config import FitSettings, RunSettings
 from roomtrain.errors import RoomtrainError, Stopped
 from roomtrain.loop import Fitted, fit
 from roomtrain.models.goetz import Encoder, Head
-from roomtrain.papers.goetz.data import DownstreamData, PaperData
+from roomtrain.papers.goetz.data import DownstreamData, PaperData, UpstreamData
 from roomtrain.papers.goetz.settings import GoetzSettings
 from roomtrain.papers.goetz.tasks import (
     Contrastive,
@@ -91,26 +91,23 @@ class Training:
         """Return the frozen encoder: learned by contrast, or untrained; None for the supervised baseline."""
         if self.settings.strategy == "supervised":
             return None
-        encoder = new_encoder(self.settings)
-        if self.settings.contrastive:
-            folder = self.out / "upstream"
-            path = self.out / ENCODER
-            task = None
-            if not path.is_file():
-                rank, world = self.fabric.global_rank, self.fabric.world_size
-                task = Contrastive(self.settings, self.data.upstream(self.settings), rank=rank, world=world)
-                if self.settings.upstream.warm_up_epochs:
-                    task.model.load_state_dict(self.warm_up())
-                self._fit(task, folder, self.settings.upstream.fit)
-                if self.fabric.is_global_zero:
-                    write_weights(path, task.encoder.state_dict())
-                self.fabric.barrier()
-            encoder.load_state_dict(read_weights(path))
-        else:
-            encoder = new_encoder(self.settings, self.data.upstream(self.settings).splits["train"])
+        path = self.out / ENCODER
+        if not path.is_file():
+            data = self.data.upstream(self.settings)
+            made = self._contrasted(data) if self.settings.contrastive else new_encoder(self.settings, data.splits["train"])
             if self.fabric.is_global_zero:
-                write_weights(self.out / ENCODER, encoder.state_dict())
+                write_weights(path, made.state_dict())
+            self.fabric.barrier()
+        encoder = new_encoder(self.settings)
+        encoder.load_state_dict(read_weights(path))
         return encoder.to(self.fabric.device).eval()
+
+    def _contrasted(self, data: UpstreamData) -> Encoder:
+        task = Contrastive(self.settings, data, rank=self.fabric.global_rank, world=self.fabric.world_size)
+        if self.settings.upstream.warm_up_epochs:
+            task.model.load_state_dict(self.warm_up())
+        self._fit(task, self.out / "upstream", self.settings.upstream.fit)
+        return task.encoder
 
     def warm_up(self) -> dict[str, Tensor]:
         """Return the weights of encoder and projection after the soft epochs that come first; they are trained once."""
