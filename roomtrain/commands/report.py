@@ -90,7 +90,7 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Measure where the time of a training step goes, and the fast paths against plain torch."""
-    from roomtrain.bench import run, text
+    from roomtrain.papers.goetz.bench import run, text
 
     result = run(data, device=device, precision=precision, steps=steps)
     print_result(result, as_json, text(result))

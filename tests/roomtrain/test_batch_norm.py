@@ -9,7 +9,7 @@ from torch import nn
 
 from roomtrain.errors import RoomtrainError
 from roomtrain.models.batch_norm import GlobalBatchNorm2d, globalise
-from roomtrain.models.goetz import Encoder, EncoderConfig
+from roomtrain.papers.goetz.network import Encoder, EncoderConfig
 
 
 @pytest.fixture

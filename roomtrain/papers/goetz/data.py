@@ -15,8 +15,8 @@ from torch import Tensor
 from roomgen.errors import DatasetError
 from roomtrain.data import Bank, check_disjoint, fingerprint, load_bank, open_part
 from roomtrain.errors import RoomtrainError
-from roomtrain.features import log_spectrogram
 from roomtrain.papers.goetz.settings import FS_HZ, SEGMENT_S, VOLUME_BOUNDARY_M3, DownstreamSettings, GoetzSettings
+from roomtrain.papers.goetz.spectrogram import log_spectrogram
 from roomtrain.reverb import add_noise
 from roomtrain.reverberator import Responses, Reverberator
 from roomtrain.seeds import Purpose, generator, integer_seeds

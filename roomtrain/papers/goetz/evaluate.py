@@ -18,7 +18,7 @@ import roomgen
 from roomgen.files import write_text
 from roomtrain.errors import RoomtrainError
 from roomtrain.metrics import Metric, accuracy, bias, bootstrap, correlation, macro_precision, macro_recall, rmse
-from roomtrain.models.goetz import count_parameters
+from roomtrain.models.heads import count_parameters
 from roomtrain.papers.goetz.data import DownstreamData
 from roomtrain.papers.goetz.run import CLEAN, LEVELLED, Training, trained_parts
 

@@ -15,10 +15,10 @@ from roomgen.audio_math import resample
 from roomgen.corpora.base import BrokenFile, read_file
 from roomgen.errors import suggest
 from roomtrain.errors import RoomtrainError
-from roomtrain.features import log_spectrogram
 from roomtrain.papers.goetz.data import N_SAMPLES
 from roomtrain.papers.goetz.run import read_claim, trained_parts
 from roomtrain.papers.goetz.settings import FS_HZ, GoetzSettings
+from roomtrain.papers.goetz.spectrogram import log_spectrogram
 
 _TOGETHER = 64
 

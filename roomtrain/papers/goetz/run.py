@@ -19,8 +19,9 @@ from roomtrain.checkpoint import BEST, read_weights, write_weights
 from roomtrain.config import FitSettings, RunSettings
 from roomtrain.errors import RoomtrainError, Stopped
 from roomtrain.loop import Fitted, fit
-from roomtrain.models.goetz import Encoder, Head
+from roomtrain.models.heads import Head
 from roomtrain.papers.goetz.data import DownstreamData, PaperData, UpstreamData
+from roomtrain.papers.goetz.network import Encoder
 from roomtrain.papers.goetz.settings import GoetzSettings
 from roomtrain.papers.goetz.tasks import (
     Contrastive,

@@ -12,10 +12,11 @@ from torch.nn import functional
 
 from roomtrain.losses import supcon
 from roomtrain.models.batch_norm import globalise
-from roomtrain.models.goetz import Encoder, EncoderConfig, Head, ProjectionHead
+from roomtrain.models.heads import Head
 from roomtrain.papers.goetz.data import N_FRAMES, DownstreamData, Pairs, Spectrograms, UpstreamData, bytes_of, shifted
+from roomtrain.papers.goetz.network import EMBEDDING, Encoder, EncoderConfig, ProjectionHead
+from roomtrain.papers.goetz.sampling import Batch, BatchSampler
 from roomtrain.papers.goetz.settings import GoetzSettings
-from roomtrain.sampling import Batch, BatchSampler
 from roomtrain.seeds import Purpose, generator, integer_seed
 from roomtrain.task import Task
 
@@ -155,8 +156,8 @@ def build_head(target: str, train_targets: Tensor, *, seed: int) -> Head:
     """Return an untrained head; a regression starts at the mean of its targets."""
     torch.manual_seed(integer_seed(seed, Purpose.MODEL, sample=1))
     if target == "volume":
-        return Head(n_outputs=2)
-    head = Head(positive=target.startswith("rt60"))
+        return Head(EMBEDDING, n_outputs=2)
+    head = Head(EMBEDDING, positive=target.startswith("rt60"))
     head.start_at(float(train_targets.float().mean()))
     return head
 

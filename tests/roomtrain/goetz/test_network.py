@@ -6,8 +6,9 @@ from torch import nn
 
 from roomtrain.ema import averaged
 from roomtrain.errors import RoomtrainError
-from roomtrain.models import folded
-from roomtrain.models.goetz import KERNELS, STRIDES, Encoder, EncoderConfig, Head, ProjectionHead, count_parameters
+from roomtrain.models.heads import Head, count_parameters
+from roomtrain.papers.goetz import folded
+from roomtrain.papers.goetz.network import KERNELS, STRIDES, Encoder, EncoderConfig, ProjectionHead
 
 SHORT = EncoderConfig(n_frames=249)
 
@@ -17,7 +18,7 @@ def spectrograms(batch: int, *, seed: int = 0, n_frames: int = 249) -> torch.Ten
 
 
 def test_the_parameters_are_those_that_the_paper_counts() -> None:
-    encoder, projection, regressor, classifier = Encoder(), ProjectionHead(), Head(positive=True), Head(n_outputs=2)
+    encoder, projection, regressor, classifier = Encoder(), ProjectionHead(), Head(64, positive=True), Head(64, n_outputs=2)
     assert count_parameters(encoder) == 154_474
     assert count_parameters(projection) == 2_608  # "2600 of which are part of the projection network"
     assert count_parameters(encoder, projection) == 157_082  # "157 k"
@@ -44,9 +45,9 @@ def test_shapes_and_lengths() -> None:
     assert (e.shape, z.shape) == ((2, 64), (2, 16))
     for x in (e, z):
         torch.testing.assert_close(x.norm(dim=1), torch.ones(2))
-    assert Head()(e).shape == (2,)
-    assert Head(n_outputs=2)(e).shape == (2, 2)
-    assert (Head(positive=True)(e) >= 0).all()
+    assert Head(64)(e).shape == (2,)
+    assert Head(64, n_outputs=2)(e).shape == (2, 2)
+    assert (Head(64, positive=True)(e) >= 0).all()
     free = Encoder(EncoderConfig(n_frames=249, normalise=False))(spectrograms(2))
     assert (free.norm(dim=1) - 1.0).abs().min() > 1e-3
 
@@ -75,7 +76,7 @@ def test_a_positive_head_starts_alive() -> None:
     e = nn.functional.normalize(torch.randn(16, 64, generator=torch.Generator().manual_seed(0)), dim=1)
     for seed in range(10):
         torch.manual_seed(seed)
-        head = Head(positive=True)
+        head = Head(64, positive=True)
         head.start_at(0.6)
         answer = head(e)
         assert (answer > 0).all()
@@ -108,7 +109,7 @@ def test_a_spectrogram_of_another_length_is_refused() -> None:
     with pytest.raises(RoomtrainError, match=r"\(batch, 1, 17, 249\)"):
         Encoder(SHORT)(spectrograms(2, n_frames=250))
     with pytest.raises(RoomtrainError, match="n_outputs"):
-        Head(n_outputs=0)
+        Head(64, n_outputs=0)
 
 
 def both_ways(config: EncoderConfig, *, training: bool) -> tuple[list[torch.Tensor], Encoder, list[torch.Tensor], Encoder]:

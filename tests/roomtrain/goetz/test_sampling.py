@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from roomtrain.errors import RoomtrainError
-from roomtrain.sampling import Batch, BatchSampler, Strategy
+from roomtrain.papers.goetz.sampling import Batch, BatchSampler, Strategy
 
 ROOMS = np.repeat(np.arange(64) + 100, 10)  # the paper's upstream set with ten positions in each room
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from roomtrain.features import log_spectrogram
-from roomtrain.models.goetz import Head
+from roomtrain.models.heads import Head
 from roomtrain.papers.goetz.data import N_FRAMES, Pairs, Spectrograms, shifted
+from roomtrain.papers.goetz.spectrogram import log_spectrogram
 from roomtrain.papers.goetz.tasks import (
     Contrastive,
     Downstream,

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from roomtrain.errors import RoomtrainError
-from roomtrain.models import folded
+from roomtrain.papers.goetz import folded
 
 KERNELS = ((1, 4), (1, 4), (1, 4), (1, 4), (2, 4), (2, 4))
 """(frequency, time) of the six convolutions, table 1."""
@@ -77,7 +77,7 @@ class Encoder(nn.Module):
     """Six blocks of convolution, ReLU and batch normalisation; dropout; one fully connected layer. 154,474 parameters.
 
     What comes in is standardised by ``mean`` and ``deviation``, two buffers, 0 and 1 until :meth:`standardise_by` sets them.
-    On a CPU the blocks go through :mod:`roomtrain.models.folded`: the same function in 60 % of the time or less.
+    On a CPU the blocks go through :mod:`roomtrain.papers.goetz.folded`: the same function in 60 % of the time or less.
 
     Shape:
         (batch, 1, n_bins, n_frames) → (batch, 64), of length 1
@@ -151,50 +151,6 @@ class ProjectionHead(nn.Module):
 
     def forward(self, e: Tensor) -> Tensor:
         return _unit(self.layers(e))
-
-
-class Head(nn.Module):
-    """The downstream network: two hidden layers of 256, then one number or one logit per class.
-
-    82,689 parameters with one output, 82,946 with two.
-
-    Args:
-        n_outputs: 1 for a regression, or the number of classes.
-        positive: a last ReLU, as for RT60. See :meth:`start_at`.
-
-    Shape:
-        (batch, 64) → (batch,) with one output, else (batch, n_outputs)
-    """
-
-    def __init__(self, *, n_outputs: int = 1, positive: bool = False, hidden: int = 256) -> None:
-        super().__init__()
-        if n_outputs < 1:
-            raise RoomtrainError(f"n_outputs = {n_outputs}: 1 for a regression, or the number of classes.")
-        self.positive = positive
-        self.layers = nn.Sequential(
-            nn.Linear(EMBEDDING, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, n_outputs)
-        )
-
-    def start_at(self, value: float) -> None:
-        """Let the untrained head answer about ``value``, such as the mean of the training targets.
-
-        With ``positive`` this is more than a good start: embeddings of length 1 are alike before training, so that the last ReLU
-        would shut all of them off with about every second seed, and what is 0 for all samples has no gradient to learn from.
-        """
-        with torch.no_grad():
-            last = self.layers[-1]
-            assert isinstance(last, nn.Linear)
-            last.bias.fill_(value)
-
-    def forward(self, e: Tensor) -> Tensor:
-        y: Tensor = self.layers(e)
-        y = y.squeeze(1) if y.shape[1] == 1 else y
-        return torch.relu(y) if self.positive else y
-
-
-def count_parameters(*modules: nn.Module) -> int:
-    """Return how many numbers training can change in the modules together."""
-    return sum(parameter.numel() for module in modules for parameter in module.parameters() if parameter.requires_grad)
 
 
 def _unit(x: Tensor) -> Tensor:

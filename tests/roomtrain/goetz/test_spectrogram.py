@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from roomtrain import features
 from roomtrain.errors import RoomtrainError
-from roomtrain.features import SILENCE, log_spectrogram, n_frames
+from roomtrain.papers.goetz import spectrogram
+from roomtrain.papers.goetz.spectrogram import SILENCE, log_spectrogram, n_frames
 
 
 def speech_like(batch: int, time: int, *, seed: int = 0) -> torch.Tensor:
@@ -46,8 +46,8 @@ def test_the_power_is_exact_to_float32() -> None:
     audio = speech_like(3, 4000)
     window = torch.hann_window(32, dtype=torch.float64)
     power = torch.stft(audio.double(), 32, 16, window=window, center=False, return_complex=True).abs().square()
-    by_matrix = torch.stack([features._power_matrix(signal) for signal in audio])
-    for ours in (by_matrix, features._power_fft(audio)):  # the second is what other devices than the CPU run
+    by_matrix = torch.stack([spectrogram._power_matrix(signal) for signal in audio])
+    for ours in (by_matrix, spectrogram._power_fft(audio)):  # the second is what other devices than the CPU run
         assert ours.shape == power.shape
         assert ((ours - power).abs() / power.amax(dim=1, keepdim=True)).max() < 2e-6
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from roomgen.text import pairs
 from roomtrain.losses import supcon
-from roomtrain.models.goetz import Encoder, ProjectionHead
+from roomtrain.papers.goetz.network import Encoder, ProjectionHead
 
 _BATCH, _AUGMENTATIONS = 72, 3
 _TIMES = 7
@@ -92,7 +92,7 @@ def _step(root: Path, strategy: str, fabric: Any, steps: int) -> dict[str, Any]:
 
 
 def _against_torch(device: torch.device) -> dict[str, dict[str, float]]:
-    from roomtrain.features import log_spectrogram
+    from roomtrain.papers.goetz.spectrogram import log_spectrogram
 
     torch.manual_seed(0)
     audio = torch.randn(_BATCH, 64_000, device=device)
