@@ -11,6 +11,7 @@ from roomgen.errors import RoomgenError, suggest
 
 _CORPORA = {
     "librispeech": "librispeech:LibriSpeech",
+    "speechocean762": "speechocean762:SpeechOcean762",
     "fsdnoisy18k": "fsdnoisy18k:FSDnoisy18k",
     "esc50": "esc50:ESC50",
     "esc10": "esc50:ESC10",

@@ -18,7 +18,7 @@ from roomgen.errors import RoomgenError
 from roomgen.settings import load_settings
 
 _CANDIDATES = {
-    "speech": ("librispeech", "folder"),
+    "speech": ("librispeech", "speechocean762", "folder"),
     "events": ("fsdnoisy18k", "esc50", "esc10", "folder"),
     "scenes": ("tau2022", "soundspaces-speech", "avspeech", "esc10", "folder"),
 }

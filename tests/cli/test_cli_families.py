@@ -211,6 +211,6 @@ def test_plans_are_written_and_used(tmp_path):
 def test_corpora_lists_all_with_licence_and_layout():
     code, text = invoke("corpora")
     assert code == 0
-    for name in ("librispeech", "fsdnoisy18k", "tau2022", "espeak", "synthetic", "folder"):
+    for name in ("librispeech", "speechocean762", "fsdnoisy18k", "tau2022", "espeak", "synthetic", "folder"):
         assert f"{name}: " in text
     assert "licence" in text

@@ -1,4 +1,4 @@
-"""Corpora of speech: LibriSpeech, SoundSpaces-Speech, Acoustic AVSpeech and espeak-ng."""
+"""Corpora of speech: LibriSpeech, speechocean762, SoundSpaces-Speech, Acoustic AVSpeech and espeak-ng."""
 
 import hashlib
 import io
@@ -78,6 +78,101 @@ def test_librispeech_lists_what_is_there_of_the_real_one(shared_data):
     seconds = [corpus.probe(c)[2] / 16000 for c in clips]
     assert 50 < sum(seconds) / 60 < 60
     assert corpus.read(clips[0]).audio.shape == (1, corpus.probe(clips[0])[2])
+
+
+@pytest.fixture
+def joined(tmp_path):
+    """speechocean762 with the short utterances of each speaker joined: two speakers, three files."""
+    root = tmp_path / "joined"
+    rows = [
+        ("spk0024", "spk0024-000.flac", "0.5", "f", "25.0", "IT WAS GOOD FOR ME | WHAT HE WAS TALKING ABOUT"),
+        ("spk0024", "spk0024-001.flac", "0.5", "f", "25.0", "LOVELY"),
+        ("spk0036", "spk0036-000.flac", "0.5", "m", "20.0", ""),
+    ]
+    for speaker, file, *_ in rows:
+        write(root / speaker / file, tone())
+    lines = ["\t".join(row) for row in (("speaker", "file", "seconds", "sex", "age", "text"), *rows)]
+    (root / "utterances.tsv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+@pytest.fixture
+def released(tmp_path):
+    """speechocean762 as it was released: one speaker for training, one for testing."""
+    root = tmp_path / "released"
+    for part, speaker, sex in (("train", "0001", "m"), ("test", "0003", "f")):
+        names = [f"0{speaker}0011", f"0{speaker}0035"]
+        (root / part).mkdir(parents=True)
+        for name in names:
+            write(root / "WAVE" / f"SPEAKER{speaker}" / f"{name}.WAV", tone())
+        scp = "".join(f"{name}\tWAVE/SPEAKER{speaker}/{name}.WAV\n" for name in names)
+        (root / part / "wav.scp").write_text(scp)
+        (root / part / "text").write_text(f"{names[0]}\tWE CALL IT BEAR\n")
+        (root / part / "spk2gender").write_text(f"{speaker} {sex}\n")
+    return root
+
+
+def test_speechocean762_knows_speaker_sex_and_text_of_joined_utterances(joined):
+    corpus = open_corpus("speechocean762", joined)
+    clips = corpus.clips()
+    assert [(c.name, c.speaker, c.group, c.sex, c.text) for c in clips] == [
+        ("spk0024-000", "spk0024", "spk0024", "F", "IT WAS GOOD FOR ME WHAT HE WAS TALKING ABOUT"),
+        ("spk0024-001", "spk0024", "spk0024", "F", "LOVELY"),
+        ("spk0036-000", "spk0036", "spk0036", "M", ""),
+    ]
+    assert corpus.probe(clips[0]) == (16000, 1, 8000)
+    assert np.abs(corpus.read(clips[2]).audio[0] - tone()).max() < 1e-4
+
+
+def test_speechocean762_is_read_as_released_with_its_two_parts(released):
+    corpus = open_corpus("speechocean762", released)
+    clips = corpus.clips()
+    assert [(c.name, c.speaker, c.group, c.sex, c.subset, c.text) for c in clips] == [
+        ("000010011", "0001", "0001", "M", "train", "WE CALL IT BEAR"),
+        ("000010035", "0001", "0001", "M", "train", ""),
+        ("000030011", "0003", "0003", "F", "test", "WE CALL IT BEAR"),
+        ("000030035", "0003", "0003", "F", "test", ""),
+    ]
+    assert [corpus.probe(c) for c in clips] == [(16000, 1, 8000)] * 4
+
+
+@pytest.mark.parametrize("layout", ["joined", "released"])
+def test_an_utterance_that_is_listed_and_has_no_audio_is_broken_not_forgotten(layout, request):
+    corpus = open_corpus("speechocean762", request.getfixturevalue(layout))
+    clips = corpus.clips()
+    (corpus.folder / clips[1].path).unlink()
+    assert corpus.clips() == clips
+    with pytest.raises(BrokenFile, match="no such file"):
+        corpus.probe(clips[1])
+
+
+def test_a_table_that_names_files_outside_its_folder_reads_none_of_them(joined):
+    write(joined.parent / "secret.flac", tone())
+    (joined / "utterances.tsv").write_text("speaker\tfile\nspk0024\t../../secret.flac\n")
+    corpus = open_corpus("speechocean762", joined)
+    with pytest.raises(BrokenFile, match="leads out"):
+        corpus.read(corpus.clips()[0])
+
+
+@pytest.mark.parametrize("table", [None, "speaker\tfile\n", "speaker\tseconds\nspk0024\t1\n", "speaker\tfile\nspk0024\t\n"])
+def test_a_folder_that_is_not_speechocean762_is_one_error_that_shows_its_layout(tmp_path, table):
+    if table is not None:
+        (tmp_path / "utterances.tsv").write_text(table)
+    with pytest.raises(RoomgenError, match=r"is not speechocean762: .* It should look like this: WAVE/SPEAKER0001") as caught:
+        open_corpus("speechocean762", tmp_path).clips()
+    assert "\n" not in str(caught.value)
+
+
+def test_speechocean762_lists_all_of_the_real_one(shared_data):
+    root = shared_data / "speechocean762"
+    if not root.is_dir():
+        pytest.skip(f"no speechocean762 in {shared_data}")
+    corpus = open_corpus("speechocean762", root)
+    clips = corpus.clips()
+    assert (len(clips), len({c.speaker for c in clips})) == (610, 128)
+    assert Counter(c.sex for c in clips) == Counter({"F": 346, "M": 264})
+    assert all(c.text for c in clips)
+    assert 1.7 < sum(corpus.probe(c)[2] for c in clips) / 16000 / 3600 < 1.8
 
 
 def test_a_dataset_of_librispeech_never_divides_a_speaker(shared_data, tmp_path):
