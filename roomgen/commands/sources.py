@@ -28,6 +28,7 @@ from roomgen.commands.common import (
 SOURCE_FLAGS = {
     "fs_hz": "--fs",
     "segment_s": "--segment",
+    "overlap": "--overlap",
     "short": "--short",
     "channels": "--channels",
     "level": "--level",
@@ -57,6 +58,9 @@ def sources(
     segment: Annotated[
         float | None, typer.Option(metavar="S", help="cut into segments of so many seconds  [default: whole]")
     ] = None,
+    overlap: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="share of a segment that the next one repeats, such as 0.5  [default: 0]")
+    ] = None,
     short: Annotated[str | None, typer.Option(help="pieces shorter than a segment: pad, repeat or drop  [default: pad]")] = None,
     channels: Annotated[str | None, typer.Option(help="mono or keep  [default: mono]")] = None,
     level: Annotated[str | None, typer.Option(help="keep, rms or peak  [default: keep]")] = None,
@@ -80,6 +84,7 @@ def sources(
     values = {
         "fs_hz": fs,
         "segment_s": segment,
+        "overlap": overlap,
         "short": short,
         "channels": channels,
         "level": level,

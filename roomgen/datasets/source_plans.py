@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from roomgen.audio_math import resampled_length
 from roomgen.corpora import open_corpus
@@ -22,13 +22,15 @@ from roomgen.errors import RoomgenError
 from roomgen.settings import CommonSettings, SplitsSettings
 
 _CLIPS_PER_CHUNK = 8
+OVERLAP_RULE = "must be at least 0 and less than 1: the share of a segment that the next one repeats, such as 0.5"
 
 
 class SourcesSettings(CommonSettings):
     """All that decides the bytes of a dataset of sources.
 
-    ``fingerprint`` names the corpus' files; ``segment_s`` None keeps recordings whole; ``short`` says what becomes of a piece
-    that is shorter than a segment (of a longer recording the rest is kept from half a segment on); ``level`` "keep" leaves the
+    ``fingerprint`` names the corpus' files; ``segment_s`` None keeps recordings whole; ``overlap`` is the share of a segment
+    that the next one repeats; ``short`` says what becomes of a piece that is shorter than a segment (of a longer recording the
+    rest is kept where it brings at least half of what a whole segment brings that is new); ``level`` "keep" leaves the
     recording's level, "rms" and "peak" bring every segment to ``level_db``; ``take`` is the part of all groups that is used, so
     that two datasets of one corpus can share none; ``max_samples`` limits a split, with pieces of as many recordings as
     possible, ``per_clip`` the pieces of a recording.
@@ -41,6 +43,7 @@ class SourcesSettings(CommonSettings):
     corpus_count: Annotated[int, Field(ge=1)] | None = None
     fs_hz: Annotated[int, Field(ge=4000, le=192_000)] = 16000
     segment_s: Annotated[float, Field(gt=0, le=3600)] | None = None
+    overlap: float = 0.0
     short: Literal["pad", "repeat", "drop"] = "pad"
     channels: Literal["mono", "keep"] = "mono"
     level: Literal["keep", "rms", "peak"] = "keep"
@@ -59,6 +62,30 @@ class SourcesSettings(CommonSettings):
         if value[0] >= value[1]:
             raise ValueError(f"{list(value)} must rise")
         return value
+
+    @field_validator("overlap")
+    @classmethod
+    def _leaves_something_new(cls, value: float) -> float:
+        if not 0 <= value < 1:
+            raise ValueError(OVERLAP_RULE)
+        return value
+
+    @model_validator(mode="after")
+    def _has_neighbours(self) -> SourcesSettings:
+        if self.overlap and self.segment_s is None:
+            raise ValueError(
+                f"an overlap of {self.overlap:g} needs segments, and recordings stay whole: give their length (--segment 4), or no "
+                "overlap (--overlap 0)"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave an overlap of 0 out: datasets without one keep the hash and the bytes that they had before there was any."""
+        tree: dict[str, Any] = handler(self)
+        if not self.overlap:
+            del tree["overlap"]
+        return tree
 
 
 class Unit(NamedTuple):
@@ -159,10 +186,11 @@ def segment_count(settings: SourcesSettings, *, fs_hz: int, frames: int) -> int:
     n = resampled_length(frames, fs_in_hz=fs_hz, fs_hz=settings.fs_hz)
     if settings.segment_s is None:
         return int(n > 0)
-    length = segment_length(settings)
-    whole, rest = divmod(n, length)
+    length, step = segment_length(settings), segment_step(settings)
+    whole = 0 if n < length else 1 + (n - length) // step
+    rest = n if whole == 0 else n - length - (whole - 1) * step  # what no whole segment holds
     if settings.short != "drop" and rest:
-        whole += int(whole == 0 or 2 * rest >= length)
+        whole += int(whole == 0 or 2 * rest >= step)
     return whole if settings.per_clip is None else min(whole, settings.per_clip)
 
 
@@ -170,6 +198,11 @@ def segment_length(settings: SourcesSettings) -> int:
     """Return the length of a segment in samples."""
     assert settings.segment_s is not None  # asked of cut datasets only
     return max(round(settings.segment_s * settings.fs_hz), 1)
+
+
+def segment_step(settings: SourcesSettings) -> int:
+    """Return how many samples after a segment the next one begins: its length, less what the two share."""
+    return max(round(segment_length(settings) * (1.0 - settings.overlap)), 1)
 
 
 def _of_subsets(clips: list[Clip], settings: SourcesSettings) -> list[Clip]:

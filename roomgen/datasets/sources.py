@@ -17,7 +17,16 @@ from roomgen.corpora.base import BrokenFile, Clip
 from roomgen.datasets.columns import SOURCES, Column
 from roomgen.datasets.family import Broken, Card, Family, Inputs
 from roomgen.datasets.samples import Sample, sample_of
-from roomgen.datasets.source_plans import SourcesPlan, SourcesSettings, Unit, corpus_of, group_of, opened, segment_length
+from roomgen.datasets.source_plans import (
+    SourcesPlan,
+    SourcesSettings,
+    Unit,
+    corpus_of,
+    group_of,
+    opened,
+    segment_length,
+    segment_step,
+)
 from roomgen.errors import RoomgenError
 from roomgen.settings import resolve
 from roomgen.text import interval
@@ -90,6 +99,8 @@ class SourcesFamily(Family):
     def card(self, settings: Mapping[str, Any], totals: Mapping[str, Any]) -> Card:
         about = corpus_class(settings["corpus"]).about
         cut = "whole recordings" if settings["segment_s"] is None else f"segments of {settings['segment_s']:g} s"
+        if settings.get("overlap"):
+            cut += f" (each repeats {100 * settings['overlap']:g} % of the one before it)"
         embedded = corpus_class(settings["corpus"]).embedded
         origin = "an embedded stand-in, made by roomgen" if embedded else f"{about.url}, licence: {about.licence}"
         by = "the corpus' own subsets" if settings["split_by"] == "subset" else "groups (speakers, places, original recordings)"
@@ -150,7 +161,7 @@ def _cut(settings: SourcesSettings, whole: NDArray[np.float32], segment: int) ->
         piece, start, filled = whole, 0, 0
     else:
         length = segment_length(settings)
-        start = segment * length
+        start = segment * segment_step(settings)
         piece = whole[:, start : start + length]
         filled = length - piece.shape[1]
         if filled and settings.short == "repeat":
