@@ -18,6 +18,9 @@ CARD_FILE = "README.md"
 DATA_FOLDER = "data"
 TEMPORARY_PREFIX = ".roomgen-tmp-"
 
+_HELD_BY_ANOTHER = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EBADF)
+
 _SHARD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\.(tar|parquet|json)")
 
 
@@ -55,6 +58,10 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+class CannotLock(RoomgenError):
+    """The file system has no locks."""
+
+
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[bool]:
     """Hold a folder for this process, if no other holds it, and tell which; the system frees it however the process ends."""
@@ -73,6 +80,69 @@ def lock(folder: Path) -> Iterator[bool]:
         yield alone
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Lock a file that is made for it and removed afterwards, and tell whether it was to be had.
+
+    The file is opened for writing, as NFS lets nobody lock what is open for reading alone.
+
+    Args:
+        path: of the lock file, in a folder that exists.
+        wait: until no other process holds it.
+
+    Raises:
+        CannotLock: the file system has no locks.
+        OSError: the file cannot be made.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has no flock
+        yield True
+        return
+    with contextlib.ExitStack() as stack:
+        alone = False
+        while not alone:
+            descriptor = _opened(path)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Whoever held it may have removed the file after we opened it: a lock on that one excludes nobody.
+                alone = _is_file(descriptor, path)
+            except OSError as error:
+                if error.errno in _HELD_BY_ANOTHER:
+                    break
+                if error.errno in _NO_LOCKS:
+                    path.unlink(missing_ok=True)
+                    raise CannotLock(f"{path.parent} lies on a file system that cannot lock files.", exit_code=1) from None
+                raise
+            finally:
+                if alone:
+                    stack.callback(os.close, descriptor)
+                else:
+                    os.close(descriptor)
+        try:
+            yield alone
+        finally:
+            if alone:  # removed while it is still locked: who waits for this very file then sees that it is gone
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+
+def _opened(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except PermissionError:
+        if not path.exists():
+            raise
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # another user's, who may hold it: what can be read can be locked
+
+
+def _is_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager
