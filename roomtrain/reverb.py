@@ -41,6 +41,33 @@ def fft_length(n_samples: int, n_taps: int) -> int:
     return int(scipy_fft.next_fast_len(n_samples + n_taps - 1, real=True))
 
 
+def with_noise(audio: Tensor, *, snr_db: Tensor, noise: Tensor) -> Tensor:
+    """Add noise, scaled so that each signal has exactly its signal-to-noise ratio.
+
+    The ratio is between the energies of these very samples: the noise is scaled by its own energy, not by its expectation. A silent
+    signal stays silent, as no noise stands in a finite ratio to it; an SNR of +inf adds none.
+
+    Args:
+        audio: floating point.
+        snr_db: in dB.
+        noise: as it was drawn, of any level but silence; for white noise see :meth:`roomtrain.draws.Draws.normal`.
+
+    Shape:
+        audio (batch, time), snr_db (batch,), noise (batch, time) → (batch, time)
+
+    Raises:
+        RoomtrainError: shapes that do not fit.
+    """
+    if audio.ndim != 2 or snr_db.shape != audio.shape[:1] or noise.shape != audio.shape:
+        raise RoomtrainError(
+            "with_noise takes audio (batch, time), snr_db (batch,) and as much noise as audio, "
+            f"not {tuple(audio.shape)}, {tuple(snr_db.shape)} and {tuple(noise.shape)}."
+        )
+    signal, drawn = (x.square().sum(dim=1, dtype=torch.float64) for x in (audio, noise))
+    share = 10.0 ** (-snr_db.to(audio.device, torch.float64, non_blocking=True) / 20.0)
+    return torch.addcmul(audio, ((signal / drawn).sqrt() * share).to(audio.dtype)[:, None], noise)
+
+
 def add_noise(audio: Tensor, *, snr_db: Tensor, seeds: Sequence[int] | NDArray[np.int64]) -> Tensor:
     """Add white Gaussian noise, scaled so that each signal has exactly its signal-to-noise ratio.
 

@@ -7,7 +7,8 @@ from scipy import signal
 
 from roomtrain import seeds
 from roomtrain.errors import RoomtrainError
-from roomtrain.reverb import add_noise, convolve
+from roomtrain.reverb import add_noise, convolve, with_noise
+from tests.roomtrain.syncs import no_waiting
 
 
 def some(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -59,6 +60,30 @@ def test_silence_stays_silent() -> None:
 def test_noise_refuses_what_does_not_fit() -> None:
     with pytest.raises(RoomtrainError, match="as many seeds"):
         add_noise(some(2, 100), snr_db=torch.zeros(2), seeds=[1])
+
+
+def test_given_noise_has_the_asked_ratio_exactly() -> None:
+    audio = some(5, 2000) * torch.tensor([[1e-4], [1.0], [30.0], [1.0], [0.0]])
+    drawn = some(5, 2000, seed=1) * torch.tensor([[1.0], [1e-3], [100.0], [1.0], [1.0]])
+    snr_db = torch.tensor([-5.0, 20.0, 40.0, torch.inf, 10.0])
+    with no_waiting():
+        noisy = with_noise(audio, snr_db=snr_db, noise=drawn)
+    noise = noisy - audio
+    measured = 10.0 * torch.log10(audio.square().sum(dim=1) / noise.square().sum(dim=1))
+    torch.testing.assert_close(measured[:4], snr_db[:4], rtol=0, atol=0.02)
+    assert torch.equal(noisy[3:], audio[3:])  # no noise at +inf, and none where there is silence
+    # It is the noise that was given, at another level.
+    assert torch.cosine_similarity(noise[:3], drawn[:3]).min() > 0.999
+    # A signal has the same noise in any batch.
+    assert torch.equal(with_noise(audio[1:2], snr_db=snr_db[1:2], noise=drawn[1:2]), noisy[1:2])
+
+
+@pytest.mark.parametrize(
+    ("snr_db", "noise"), [(torch.zeros(2), some(2, 99)), (torch.zeros(2), some(1, 100)), (torch.zeros(1), some(2, 100))]
+)
+def test_given_noise_that_does_not_fit_is_refused(snr_db: torch.Tensor, noise: torch.Tensor) -> None:
+    with pytest.raises(RoomtrainError, match="as much noise as audio"):
+        with_noise(some(2, 100), snr_db=snr_db, noise=noise)
 
 
 def test_a_seed_depends_on_every_part_of_its_name() -> None:
