@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from torch import nn
 
 from roomtrain.errors import RoomtrainError
-from roomtrain.optimizers import OptimizerSettings, build
+from roomtrain.fit_settings import OptimizerSettings
+from roomtrain.optimizers import build
 from tests.roomtrain.syncs import Waits, no_waiting
 
 Reference = Callable[[Any], torch.optim.Optimizer]

@@ -10,7 +10,8 @@ import torch
 from pydantic import ValidationError
 from torch.optim import lr_scheduler
 
-from roomtrain.schedules import Plateau, ScheduleSettings, learning_rate
+from roomtrain.fit_settings import ScheduleSettings
+from roomtrain.schedules import Plateau, learning_rate
 
 EPOCHS, STEPS, RATE = 6, 5, 0.3
 TOTAL = EPOCHS * STEPS
