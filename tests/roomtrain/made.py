@@ -10,8 +10,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from roomtrain.banks import Bank
 from roomtrain.config import FitSettings
-from roomtrain.data import Bank
 from roomtrain.loop import Fitted, fit
 from roomtrain.papers.goetz.data import DownstreamData, Pairs, Spectrograms, UpstreamData
 from roomtrain.papers.goetz.settings import FS_HZ, GoetzSettings
@@ -103,7 +103,7 @@ def speech_bank(n: int, *, seed: int) -> Bank:
     time = np.arange(4 * FS_HZ) / FS_HZ
     loud = 0.1 + np.abs(np.sin(2 * np.pi * random.uniform(0.5, 3.0, size=(n, 1)) * time))
     audio = (0.1 * loud * random.standard_normal(loud.shape)).astype(np.float32)
-    return Bank(torch.from_numpy(audio), pd.DataFrame({"key": [f"speech-{seed}-{i}" for i in range(n)]}), FS_HZ)
+    return Bank(torch.from_numpy(audio)[:, None], pd.DataFrame({"key": [f"speech-{seed}-{i}" for i in range(n)]}), FS_HZ)
 
 
 def rir_bank(n_rooms: int, per_room: int, *, seed: int) -> Bank:
@@ -120,7 +120,7 @@ def rir_bank(n_rooms: int, per_room: int, *, seed: int) -> Bank:
             "volume_m3": 4000 * rt60_s,
         }
     )
-    return Bank(torch.from_numpy(audio.astype(np.float32)), table, FS_HZ)
+    return Bank(torch.from_numpy(audio.astype(np.float32))[:, None], table, FS_HZ)
 
 
 def made_spectrograms(settings: GoetzSettings, speech: Bank, rirs: Bank) -> Spectrograms:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from roomgen.errors import DatasetError
-from roomtrain.data import Bank, check_disjoint, fingerprint, load_bank, open_part
+from roomtrain.banks import Bank, load_bank
+from roomtrain.datasets import check_disjoint, fingerprint, open_part
 from roomtrain.errors import RoomtrainError
 from roomtrain.papers.goetz.settings import FS_HZ, SEGMENT_S, VOLUME_BOUNDARY_M3, DownstreamSettings, GoetzSettings
 from roomtrain.papers.goetz.spectrogram import log_spectrogram
@@ -73,12 +74,12 @@ class Spectrograms:
         for bank, what in ((speech, "speech"), (rirs, "responses")):
             if bank.fs_hz != FS_HZ:
                 raise RoomtrainError(f"the {what} have a sampling rate of {bank.fs_hz} Hz; this paper's network takes {FS_HZ} Hz.")
-        if speech.audio.shape[1] != N_SAMPLES:
+        if speech.n_samples != N_SAMPLES:
             raise RoomtrainError(
-                f"the speech has segments of {speech.audio.shape[1] / FS_HZ:g} s; this paper's network takes {SEGMENT_S:g} s."
+                f"the speech has segments of {speech.n_samples / FS_HZ:g} s; this paper's network takes {SEGMENT_S:g} s."
             )
         self.speech, self.rirs, self.noise, self.seed, self.standardise = speech, rirs, noise, seed, standardise
-        self._reverberator = Reverberator(speech.audio, responses or Responses(rirs.audio, n_samples=N_SAMPLES))
+        self._reverberator = Reverberator(speech, responses or Responses(rirs, n_samples=N_SAMPLES))
 
     def make(self, pairs: Pairs, *, snr_db: tuple[float, float] | None = None) -> Tensor:
         """Return (batch, 1, 17, 3999) float32 spectrograms; ``snr_db`` in place of the usual noise."""
@@ -87,8 +88,8 @@ class Spectrograms:
 
     def audio(self, pairs: Pairs, *, snr_db: tuple[float, float] | None = None) -> Tensor:
         """Return (batch, time) reverberant speech, with its noise."""
-        device = self.speech.audio.device
-        heard = self._reverberator(torch.as_tensor(pairs.speech, device=device), torch.as_tensor(pairs.rir, device=device))
+        device = self.speech.device
+        heard = self._reverberator(pairs.speech, pairs.rir)[:, 0]
         noise = self.noise if snr_db is None else snr_db
         if noise is None:
             return heard
@@ -103,7 +104,7 @@ class Spectrograms:
 
     def all(self, pairs: Pairs) -> Tensor:
         """Return (sample, 1, 17, 3999) of all pairs, in half precision: errors are below 0.01, or 0.002 where standardised."""
-        kept = torch.empty((len(pairs), 1, N_BINS, N_FRAMES), dtype=torch.float16, device=self.speech.audio.device)
+        kept = torch.empty((len(pairs), 1, N_BINS, N_FRAMES), dtype=torch.float16, device=self.speech.device)
         for number, batch in enumerate(self.batches(pairs)):
             kept[number * _BATCH : number * _BATCH + len(batch)] = batch
         return kept
@@ -189,8 +190,8 @@ class PaperData:
         several = settings.strategy == "posind" or settings.upstream.every_rir
         per_room = settings.upstream.rirs_per_room if several else 1
         rank = rirs.table.groupby("room_id", observed=True).cumcount().to_numpy()
-        rirs = _rows(rirs, rank < per_room)
-        responses = Responses(rirs.audio, n_samples=N_SAMPLES)
+        rirs = rirs.part(rank < per_room)
+        responses = Responses(rirs, n_samples=N_SAMPLES)
         splits = {}
         for split in ("train", "val"):
             speech = load_bank(self._speech["upstream"], split=split, device=self.device, workers=self.workers)
@@ -214,9 +215,9 @@ class PaperData:
             used = measured & ((everything.table["split"] == split).to_numpy() if split_by == "room" else True)
             if not used.any():
                 raise RoomtrainError(f"{self._rirs['downstream'].root} has no response in the split {split!r}.")
-            rirs = _rows(everything, used)
+            rirs = everything.part(used)
             if responses is None or split_by == "room":
-                responses = Responses(rirs.audio, n_samples=N_SAMPLES)
+                responses = Responses(rirs, n_samples=N_SAMPLES)
             speech = load_bank(self._speech["downstream"], split=split, device=self.device, workers=self.workers)
             spectrograms[split] = _spectrograms(settings, speech, rirs, responses)
             pairs[split] = draw_pairs(counts, split, number, n_rirs=len(rirs), n_speech=len(speech))
@@ -250,10 +251,3 @@ def draw_pairs(settings: DownstreamSettings, split: str, number: int, *, n_rirs:
 def _spectrograms(settings: GoetzSettings, speech: Bank, rirs: Bank, responses: Responses) -> Spectrograms:
     standardise = settings.standardise == "spectrogram"
     return Spectrograms(speech, rirs, noise=settings.snr_db, seed=settings.seed, responses=responses, standardise=standardise)
-
-
-def _rows(bank: Bank, which: NDArray[np.bool_]) -> Bank:
-    places = np.flatnonzero(which)
-    longest = int(bank.table["n_samples"].iloc[places].max())
-    audio = bank.audio[torch.as_tensor(places, device=bank.audio.device), :longest]
-    return Bank(audio, bank.table.iloc[places].reset_index(drop=True), bank.fs_hz)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roomtrain.checkpoint import read_weights
-from roomtrain.data import open_part
+from roomtrain.datasets import open_part
 from roomtrain.errors import RoomtrainError
 from roomtrain.papers.goetz.data import Pairs, PaperData
 from roomtrain.papers.goetz.run import ENCODER, read_claim

@@ -74,7 +74,7 @@ def test_a_batch_is_the_spectrogram_of_that_speech_through_that_response() -> No
     x, labels = task.train_batch(0, 1)
     sampled, data = task.sampled("train", 0, 1), task.data.splits["train"]
     for place in range(len(x)):
-        speech, rir = (bank.audio.double().numpy() for bank in (data.speech, data.rirs))
+        speech, rir = (bank.audio[:, 0].double().numpy() for bank in (data.speech, data.rirs))
         wet = np.convolve(speech[sampled.speech[place]], rir[sampled.rir[place]])[: 4 * 16_000]
         expected = log_spectrogram(torch.from_numpy(wet.astype(np.float32))[None], standardise=False)[0]
         torch.testing.assert_close(x[place], expected, rtol=1e-3, atol=1e-2)
