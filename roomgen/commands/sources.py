@@ -51,8 +51,10 @@ RENDER_FLAGS = {
 
 
 def sources(
-    corpus: Annotated[str, typer.Argument(help="which corpus; `roomgen corpora` lists them")],
-    root: Annotated[Path | None, typer.Option(help="folder of the corpus; none for embedded ones")] = None,
+    corpus: Annotated[str, typer.Argument(help="which corpus; `roomgen corpora` lists them; several as one: librispeech+folder")],
+    root: Annotated[
+        list[Path] | None, typer.Option(help="folder of the corpus, none for embedded ones; of several one each, in their order")
+    ] = None,
     out: OutOption = None,
     fs: Annotated[int | None, typer.Option(help="sampling rate in Hz  [default: 16000]")] = None,
     segment: Annotated[
@@ -96,7 +98,7 @@ def sources(
         "shard_size": shard_size,
     }
     overrides = {key: value for key, value in values.items() if value is not None}
-    settings, inputs = sources_settings(corpus, root, {**overrides, **assignments(set_)}, flags=SOURCE_FLAGS)
+    settings, inputs = sources_settings(corpus, root or (), {**overrides, **assignments(set_)}, flags=SOURCE_FLAGS)
     if dry_run:
         plan = SourcesPlan(settings, inputs)
         broken = [[item.name, item.reason] for item in plan.broken]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from roomgen.corpora.base import Corpus
+from roomgen.corpora.union import JOIN, Union, check_apart, labels, sorted_union
 from roomgen.errors import RoomgenError, suggest
 
 _CORPORA = {
@@ -45,6 +47,15 @@ def corpus_class(name: str) -> type[Corpus]:
     return kind
 
 
+def corpus_classes(name: str) -> tuple[type[Corpus], ...]:
+    """Return the readers of the members of a union (``librispeech+folder``), or of one corpus alone.
+
+    Raises:
+        RoomgenError: no such corpus.
+    """
+    return tuple(corpus_class(member) for member in name.split(JOIN))
+
+
 def open_corpus(name: str, root: Path | None, *, seed: int = 0, count: int | None = None) -> Corpus:
     """Return a corpus in its folder.
 
@@ -67,6 +78,29 @@ def open_corpus(name: str, root: Path | None, *, seed: int = 0, count: int | Non
                 f"{root} is not a folder; {kind.about.title} looks like this: {layout}. It comes from {kind.about.url}"
             )
     return kind(root, seed=seed, count=count)
+
+
+def open_corpora(name: str, roots: Sequence[Path], *, seed: int = 0, count: int | None = None) -> Corpus:
+    """Return a corpus in its folder (of an embedded one: without), or a union with a folder for each member.
+
+    Raises:
+        RoomgenError: as in :func:`open_corpus`; not a folder for each member, folders within each other, or members that cannot
+            be one corpus.
+    """
+    name, roots = sorted_union(name, roots)
+    kinds = corpus_classes(name)
+    if len(kinds) == 1:
+        return open_corpus(name, roots[0] if roots else None, seed=seed, count=count)
+    for kind in kinds:
+        if kind.embedded:
+            raise RoomgenError(f"the corpus {kind.name} is embedded in roomgen and has no folder: leave it out of {name}.")
+    if len({kind.extra_members for kind in kinds}) > 1:
+        raise RoomgenError(
+            f"{name} cannot be one dataset: some of these corpora have pictures and others have none. Make a dataset of each."
+        )
+    check_apart(roots, "--root")
+    members = (open_corpus(kind.name, root, count=count) for kind, root in zip(kinds, roots, strict=True))
+    return Union(dict(zip(labels(name), members, strict=True)))
 
 
 def catalog() -> list[dict[str, Any]]:

@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from roomgen.audio_math import resampled_length
-from roomgen.corpora import open_corpus
+from roomgen.corpora import open_corpora
 from roomgen.corpora.base import BrokenFile, Clip, Corpus
+from roomgen.corpora.union import labels
 from roomgen.datasets.family import Broken, Inputs, ShardPlan, shards_of
 from roomgen.datasets.splits import divide, ranked, split_name, take
 from roomgen.datasets.streams import Stream, generator
@@ -28,12 +29,12 @@ OVERLAP_RULE = "must be at least 0 and less than 1: the share of a segment that 
 class SourcesSettings(CommonSettings):
     """All that decides the bytes of a dataset of sources.
 
-    ``fingerprint`` names the corpus' files; ``segment_s`` None keeps recordings whole; ``overlap`` is the share of a segment
-    that the next one repeats; ``short`` says what becomes of a piece that is shorter than a segment (of a longer recording the
-    rest is kept where it brings at least half of what a whole segment brings that is new); ``level`` "keep" leaves the
-    recording's level, "rms" and "peak" bring every segment to ``level_db``; ``take`` is the part of all groups that is used, so
-    that two datasets of one corpus can share none; ``max_samples`` limits a split, with pieces of as many recordings as
-    possible, ``per_clip`` the pieces of a recording.
+    ``corpus`` may be a union (``librispeech+folder``); ``fingerprint`` names the corpus' files; ``segment_s`` None keeps
+    recordings whole; ``overlap`` is the share of a segment that the next one repeats; ``short`` says what becomes of a piece that
+    is shorter than a segment (of a longer recording the rest is kept where it brings at least half of what a whole segment brings
+    that is new); ``level`` "keep" leaves the recording's level, "rms" and "peak" bring every segment to ``level_db``; ``take`` is
+    the part of all groups that is used, so that two datasets of one corpus can share none; ``max_samples`` limits a split, with
+    pieces of as many recordings as possible, ``per_clip`` the pieces of a recording.
     """
 
     family: Literal["sources"] = "sources"
@@ -171,14 +172,29 @@ class SourcesPlan:
 
 
 @lru_cache(maxsize=4)
-def opened(name: str, root: Path | None, seed: int, count: int | None) -> Corpus:
-    """Return a corpus in its folder, or an embedded one; the last few stay open."""
-    return open_corpus(name, root, seed=seed, count=count)
+def opened(name: str, roots: tuple[Path, ...], seed: int, count: int | None) -> Corpus:
+    """Return a corpus in its folder, an embedded one, or a union in the folders of its members; the last few stay open."""
+    return open_corpora(name, roots, seed=seed, count=count)
 
 
 def corpus_of(settings: SourcesSettings, inputs: Inputs) -> Corpus:
-    """Return the corpus of the settings, opened in its folder."""
-    return opened(settings.corpus, inputs.get("corpus"), settings.corpus_seed, settings.corpus_count)
+    """Return the corpus of the settings, opened in its folder or folders."""
+    return opened(settings.corpus, roots_of(settings.corpus, inputs), settings.corpus_seed, settings.corpus_count)
+
+
+def inputs_of(name: str, roots: Sequence[Path]) -> dict[str, Path]:
+    """Return the folders of a corpus or a union as a dataset's inputs: ``corpus``, or ``corpus-LABEL`` for each member."""
+    return dict(zip(_input_names(name), roots, strict=False))  # an embedded corpus has a name and no folder
+
+
+def roots_of(name: str, inputs: Inputs) -> tuple[Path, ...]:
+    """Return the folders of a corpus or a union, in the order of its members, from a dataset's inputs."""
+    return tuple(inputs[key] for key in _input_names(name) if key in inputs)
+
+
+def _input_names(name: str) -> list[str]:
+    names = labels(name)
+    return ["corpus"] if len(names) == 1 else [f"corpus-{label}" for label in names]
 
 
 def segment_count(settings: SourcesSettings, *, fs_hz: int, frames: int) -> int:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from roomgen.audio_files import encode_flac
 from roomgen.audio_math import amplitude, fit, peak_db, resample, rms_db
-from roomgen.corpora import corpus_class
+from roomgen.corpora import corpus_classes
 from roomgen.corpora.base import BrokenFile, Clip
+from roomgen.corpora.union import JOIN, label_of, sorted_union
 from roomgen.datasets.columns import SOURCES, Column
 from roomgen.datasets.family import Broken, Card, Family, Inputs
 from roomgen.datasets.samples import Sample, sample_of
@@ -23,7 +24,9 @@ from roomgen.datasets.source_plans import (
     Unit,
     corpus_of,
     group_of,
+    inputs_of,
     opened,
+    roots_of,
     segment_length,
     segment_step,
 )
@@ -52,7 +55,7 @@ class SourcesFamily(Family):
         return SOURCES
 
     def members(self, settings: SourcesSettings) -> tuple[str, ...]:
-        return tuple(sorted((AUDIO_MEMBER, "json", *corpus_class(settings.corpus).extra_members)))
+        return tuple(sorted((AUDIO_MEMBER, "json", *_extra_members(settings.corpus))))
 
     def plan(self, settings: SourcesSettings, inputs: Inputs) -> SourcesPlan:
         return SourcesPlan(settings, inputs)
@@ -80,7 +83,8 @@ class SourcesFamily(Family):
     def again(
         self, settings: SourcesSettings, inputs: Inputs, row: Mapping[str, Any]
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        clip = _clips_by_name(settings.corpus, inputs.get("corpus"), settings.corpus_seed, settings.corpus_count).get(row["clip"])
+        roots = roots_of(settings.corpus, inputs)
+        clip = _clips_by_name(settings.corpus, roots, settings.corpus_seed, settings.corpus_count).get(row["clip"])
         if clip is None:
             raise RoomgenError(f"the corpus {settings.corpus} no longer has the recording {row['clip']!r}.", exit_code=1)
         try:
@@ -97,47 +101,57 @@ class SourcesFamily(Family):
         return {"rms_db": rms_db(audio), "peak_db": peak_db(audio)}
 
     def card(self, settings: Mapping[str, Any], totals: Mapping[str, Any]) -> Card:
-        about = corpus_class(settings["corpus"]).about
+        kinds = list(dict.fromkeys(corpus_classes(settings["corpus"])))
+        abouts, several = [kind.about for kind in kinds], JOIN in settings["corpus"]
         cut = "whole recordings" if settings["segment_s"] is None else f"segments of {settings['segment_s']:g} s"
         if settings.get("overlap"):
             cut += f" (each repeats {100 * settings['overlap']:g} % of the one before it)"
-        embedded = corpus_class(settings["corpus"]).embedded
-        origin = "an embedded stand-in, made by roomgen" if embedded else f"{about.url}, licence: {about.licence}"
+        origins = (f"{about.title + ': ' if several else ''}{about.url}, licence: {about.licence}" for about in abouts)
+        origin = "an embedded stand-in, made by roomgen" if kinds[0].embedded else "; ".join(origins)
         by = "the corpus' own subsets" if settings["split_by"] == "subset" else "groups (speakers, places, original recordings)"
         return Card(
-            title=f"Sources: {about.title}",
+            title=f"Sources: {' and '.join(about.title for about in abouts)}",
             text=f"{totals['samples']} {cut} of {totals['recordings']} recordings, {totals['audio_s'] / 3600:.2f} hours at "
-            f"{settings['fs_hz']} Hz, level {interval(totals['rms_db'], 'dB')}. Origin: {origin}. Splits are by {by}.",
-            members="`KEY.audio.flac`" + "".join(f", `KEY.{ending}`" for ending in corpus_class(settings["corpus"]).extra_members),
+            f"{settings['fs_hz']} Hz, level {interval(totals['rms_db'], 'dB')}. Origin: {origin}. Splits are by {by}."
+            + (" Clips, files, speakers and groups begin with the name of their corpus." if several else ""),
+            members="`KEY.audio.flac`" + "".join(f", `KEY.{ending}`" for ending in _extra_members(settings["corpus"])),
             example='sources = pd.read_parquet("manifest.parquet")\nsources.groupby("split").speaker.nunique()',
-            tags=("speech",) if about.kind == "speech" else ("sound",),
+            tags=("speech",) if any(about.kind == "speech" for about in abouts) else ("sound",),
         )
 
 
 def sources_settings(
-    corpus: str, root: Path | None, overrides: Mapping[str, Any], *, flags: Mapping[str, str] | None = None
+    corpus: str, root: Path | Sequence[Path] | None, overrides: Mapping[str, Any], *, flags: Mapping[str, str] | None = None
 ) -> tuple[SourcesSettings, dict[str, Path]]:
-    """Return the settings and inputs of a dataset of a corpus.
+    """Return the settings and inputs of a dataset of a corpus, or of several as one.
 
     Args:
-        corpus: its name; ``roomgen corpora`` lists them.
-        root: its folder, or None for an embedded one.
+        corpus: its name; ``roomgen corpora`` lists them; several with + between them.
+        root: its folder, or None for an embedded one; of several the folder of each, in the order of their names.
         overrides: dotted key to value.
         flags: what errors shall call a key.
 
     Raises:
         RoomgenError: no such corpus, folder or setting; the folder is laid out otherwise.
     """
-    kind = corpus_class(corpus)
-    tree: dict[str, Any] = {"corpus": corpus, "fingerprint": "", "split_by": kind.default_split}
+    given = () if root is None else (root,) if isinstance(root, Path) else root
+    kinds = corpus_classes(corpus)
+    corpus, roots = sorted_union(corpus, given)
+    split_by = kinds[0].default_split if len(kinds) == 1 else "group"
+    tree: dict[str, Any] = {"corpus": corpus, "fingerprint": "", "split_by": split_by}
     asked = resolve(tree, overrides, model=SourcesSettings, flags=flags)  # before the corpus is opened with what it says
-    settings = asked.model_copy(update={"fingerprint": opened(corpus, root, asked.corpus_seed, asked.corpus_count).fingerprint()})
-    return settings, {} if root is None else {"corpus": root}
+    found = opened(corpus, roots, asked.corpus_seed, asked.corpus_count)
+    return asked.model_copy(update={"fingerprint": found.fingerprint()}), inputs_of(corpus, roots)
 
 
 @lru_cache(maxsize=2)
-def _clips_by_name(name: str, root: Path | None, seed: int, count: int | None) -> dict[str, Clip]:
-    return {clip.name: clip for clip in opened(name, root, seed, count).clips()}
+def _clips_by_name(name: str, roots: tuple[Path, ...], seed: int, count: int | None) -> dict[str, Clip]:
+    return {clip.name: clip for clip in opened(name, roots, seed, count).clips()}
+
+
+def _extra_members(name: str) -> tuple[str, ...]:
+    """Return the endings of what every recording has besides its audio; members of a union do not differ in them."""
+    return corpus_classes(name)[0].extra_members
 
 
 def _prepared(settings: SourcesSettings, audio: NDArray[np.float32], fs_hz: int, name: str) -> tuple[NDArray[np.float32], float]:
@@ -189,7 +203,7 @@ def _cut(settings: SourcesSettings, whole: NDArray[np.float32], segment: int) ->
 def _clip_columns(settings: SourcesSettings, clip: Clip, segment: int, fs_hz: int) -> dict[str, Any]:
     return {
         "key": f"{clip.name}-{segment:04d}",
-        "corpus": settings.corpus,
+        "corpus": label_of(settings.corpus, clip),
         "clip": clip.name,
         "file": clip.path,
         "source_fs_hz": fs_hz,
