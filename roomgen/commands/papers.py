@@ -24,7 +24,13 @@ def paper(
     name: Annotated[str, typer.Argument(metavar="[revrir|goetz|mvsd|mc-simclr|icl]", help="which paper")],
     out: Annotated[Path | None, typer.Option(help="folder that its datasets are written to")] = None,
     scale: Annotated[float, typer.Option(help="share of the paper's counts, such as 0.01")] = 1.0,
-    speech: Annotated[Path | None, typer.Option(help="LibriSpeech, or any folder of speech  [default: embedded voices]")] = None,
+    speech: Annotated[
+        list[Path] | None,
+        typer.Option(help="LibriSpeech, speechocean762 or any folder of speech; may be repeated  [default: embedded voices]"),
+    ] = None,
+    overlap: Annotated[
+        float, typer.Option(metavar="SHARE", help="goetz, mvsd: share of a segment of speech that the next one repeats")
+    ] = 0.0,
     events: Annotated[Path | None, typer.Option(help="FSDnoisy18k, ESC-50, ESC-10 or a folder  [default: procedural]")] = None,
     scenes: Annotated[
         Path | None, typer.Option(help="TAU 2022 Mobile, SoundSpaces-Speech, … or a folder  [default: procedural]")
@@ -43,7 +49,15 @@ def paper(
     from roomgen.run import papers
     from roomgen.run.paper_parts import Given
 
-    given = Given(speech=speech, events=events, scenes=scenes, dirs=tuple(dirs or ()), scale=scale, seed=seed)
+    given = Given(
+        speech=tuple(speech or ()),
+        events=events,
+        scenes=scenes,
+        dirs=tuple(dirs or ()),
+        scale=scale,
+        seed=seed,
+        overlap=overlap,
+    )
     if write_plans is not None:
         print_result(papers.write_plans(name, write_plans, given), as_json, papers.plans_text)
         return

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from roomgen.corpora import corpus_class, open_corpus
+from roomgen.corpora import corpus_classes, open_corpora, open_corpus
+from roomgen.corpora.union import JOIN, check_apart, sorted_union
 from roomgen.datasets.device_plans import write_devices
 from roomgen.datasets.devices import devices_settings
 from roomgen.datasets.renders import renders_settings
@@ -28,14 +29,18 @@ _EVALUATION_SUBSETS = ("dev-clean", "test-clean", "dev-other", "test-other")
 
 @dataclass(frozen=True)
 class Given:
-    """What the user gave: folders of corpora, the scale and the seed."""
+    """What the user gave: folders of corpora, the scale and the seed.
 
-    speech: Path | None = None
+    ``speech`` are folders whose corpora are used as one; ``overlap`` is the share of a segment of speech that the next one repeats.
+    """
+
+    speech: tuple[Path, ...] = ()
     events: Path | None = None
     scenes: Path | None = None
     dirs: tuple[Path, ...] = ()
     scale: float = 1.0
     seed: int = 0
+    overlap: float = 0.0
 
     def count(self, full: int, *, least: int = 1) -> int:
         """Return a count of the paper at this scale."""
@@ -57,24 +62,26 @@ class Part:
 @dataclass(frozen=True)
 class _Corpus:
     name: str
-    root: Path | None
+    roots: tuple[Path, ...]
 
     @property
     def real(self) -> bool:
-        return not corpus_class(self.name).embedded
+        return bool(self.roots)
 
     @property
     def origin(self) -> str:
-        about = corpus_class(self.name).about
-        return f"{about.title} ({about.licence})" if self.real else f"stand-in: {about.title}, embedded in roomgen"
+        abouts = [kind.about for kind in dict.fromkeys(corpus_classes(self.name))]
+        if not self.real:
+            return f"stand-in: {abouts[0].title}, embedded in roomgen"
+        return " and ".join(f"{about.title} ({about.licence})" for about in abouts)
 
     def settings(self, **overrides: Any) -> tuple[Any, dict[str, Path]]:
         note = "" if self.real else "Embedded stand-in for recordings that the paper used: do not compare results with the paper's."
-        return sources_settings(self.name, self.root, {"note": note, **_dotted(overrides)})
+        return sources_settings(self.name, self.roots, {"note": note, **_dotted(overrides)})
 
     @property
     def subsets(self) -> list[str]:
-        return sorted({clip.subset for clip in open_corpus(self.name, self.root).clips()}) if self.real else []
+        return sorted({clip.subset for clip in open_corpora(self.name, self.roots).clips()}) if self.real else []
 
 
 def _revrir(root: Path, given: Given) -> Iterator[Part]:
@@ -102,6 +109,7 @@ def _goetz(root: Path, given: Given) -> Iterator[Part]:
     apart = {"train": 0.7, "val": 0.1, "test": 0.2}
     yield _rooms("downstream-rirs", "goetz", given, {"rooms.count": given.count(100, least=10), "splits.shares": apart})
     common: dict[str, Any] = {"fs_hz": 16000, "segment_s": 4.0, "short": "drop", "seed": given.seed, "split_by": "group"}
+    common["overlap"] = given.overlap
     if not speech.real:
         common["corpus_count"] = given.count(600, least=120)
     counts = {name: given.count(count, least=8) for name, count in (("train", 128), ("val", 32), ("test", 32))}
@@ -115,10 +123,11 @@ def _goetz(root: Path, given: Given) -> Iterator[Part]:
 def _mvsd(root: Path, given: Given) -> Iterator[Part]:
     speech = _corpus("speech", given.speech)
     if given.scenes is not None:
-        scenes = _corpus("scenes", given.scenes, among=("soundspaces-speech", "avspeech"))
+        scenes = _corpus("scenes", _one(given.scenes), among=("soundspaces-speech", "avspeech"))
         overrides = {"fs_hz": 16000, "seed": given.seed, "split_by": "subset"}
         yield Part(scenes.name, scenes.origin, True, partial(scenes.settings, **overrides))
     common: dict[str, Any] = {"fs_hz": 16000, "segment_s": 2.56, "short": "drop", "seed": given.seed, "split_by": "group"}
+    common["overlap"] = given.overlap
     if not speech.real:
         common["corpus_count"] = given.count(3000, least=100)
     rooms = {
@@ -150,7 +159,7 @@ def _mvsd(root: Path, given: Given) -> Iterator[Part]:
 
 
 def _mc_simclr(root: Path, given: Given) -> Iterator[Part]:
-    events = _corpus("events", given.events)
+    events = _corpus("events", _one(given.events))
     shares = {"noisy": 0.8, "clean": 0.1, "test": 0.1}
     yield _rooms("arrays", "mc-simclr", given, {"rooms.count": given.count(1000, least=20), "splits.shares": shares})
     common: dict[str, Any] = {"fs_hz": 16000, "segment_s": 4.0, "short": "repeat", "seed": given.seed}
@@ -167,7 +176,7 @@ def _mc_simclr(root: Path, given: Given) -> Iterator[Part]:
 
 
 def _icl(root: Path, given: Given) -> Iterator[Part]:
-    scenes = _corpus("scenes", given.scenes if given.scenes is not None else given.events)
+    scenes = _corpus("scenes", _one(given.scenes if given.scenes is not None else given.events))
     vintage, multi = _dir_folders(given.dirs)
     common: dict[str, Any] = {"fs_hz": 32_000, "segment_s": 10.0, "short": "pad", "seed": given.seed}
     if scenes.name != "tau2022":
@@ -223,6 +232,9 @@ PARTS: dict[str, Callable[[Path, Given], Iterator[Part]]] = {
 }
 """By paper: what yields its parts, given the folder they are made in and what the user gave."""
 
+OVERLAPPING = ("goetz", "mvsd")
+"""Papers that cut speech into many segments a recording, which may overlap."""
+
 
 def _rooms(name: str, preset: str, given: Given, overrides: dict[str, Any]) -> Part:
     values = {"seed": given.seed, **overrides}
@@ -244,26 +256,42 @@ def _render(
     return Part(name, origin, not replaced, lambda: (renders_settings(inputs, values), inputs))
 
 
-def _corpus(kind: str, folder: Path | None, *, among: tuple[str, ...] | None = None) -> _Corpus:
-    """Return the corpus in a folder, whichever of its kind it is; without a folder the stand-in.
+def _corpus(kind: str, folders: tuple[Path, ...], *, among: tuple[str, ...] | None = None) -> _Corpus:
+    """Return the corpus in a folder, whichever of its kind it is, or those in several as one; without a folder the stand-in.
 
     Papers ask for all of theirs before their first part: a mistyped folder shall not show after hours of simulation.
     """
-    if folder is None:
-        return _Corpus(_STAND_INS[kind], None)
+    if not folders:
+        return _Corpus(_STAND_INS[kind], ())
+    check_apart(folders, f"--{kind}")
+    names = [_found(kind, folder, among or _CANDIDATES[kind]) for folder in folders]
+    return _Corpus(*sorted_union(JOIN.join(names), folders))
+
+
+def _found(kind: str, folder: Path, candidates: tuple[str, ...]) -> str:
+    """Return the name of the first corpus that a folder holds."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        raise RoomgenError(f"--{kind} {folder} is an empty folder: give one with {', '.join(candidates[:-1])} or audio files.")
     reasons = []
-    for name in among or _CANDIDATES[kind]:
+    for name in candidates:
         try:
             open_corpus(name, folder).clips()
-            return _Corpus(name, folder)
+            return name
         except RoomgenError as error:
             reasons.append(f"{name}: {error}")
     raise RoomgenError(f"{folder} holds none of the corpora that --{kind} can be. " + " | ".join(reasons))
 
 
+def _one(folder: Path | None) -> tuple[Path, ...]:
+    return () if folder is None else (folder,)
+
+
 def _subset(speech: _Corpus, name: str) -> str | None:
-    """Return the official part of LibriSpeech for training or testing RevRIR, or None where it is not there."""
-    here = speech.subsets
+    """Return the official part of LibriSpeech for training or testing RevRIR, or None where it is not there.
+
+    Beside another corpus LibriSpeech has none: its parts would leave the other one's speakers out.
+    """
+    here = speech.subsets if len(speech.roots) == 1 else []
     evaluation = next((subset for subset in _EVALUATION_SUBSETS if subset in here), None)
     if "train-clean-100" not in here or evaluation is None:
         return None

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from roomgen.datasets.source_plans import OVERLAP_RULE
 from roomgen.errors import RoomgenError, suggest
 from roomgen.files import write_text
 from roomgen.run.generate import generate
-from roomgen.run.paper_parts import PARTS, Given, Part
+from roomgen.run.paper_parts import OVERLAPPING, PARTS, Given, Part
 from roomgen.text import duration
 
 PAPERS = {
@@ -52,6 +53,8 @@ def make_paper(
             raise RoomgenError(f"part {part.name}: {error}", exit_code=error.exit_code) from None
         done.append({"part": part.name, "origin": part.origin, "real": part.real, **summary, "out": part.name})
     result = {"paper": name, "title": PAPERS[name], "scale": given.scale, "seed": given.seed, "parts": done}
+    if given.overlap:
+        result["overlap"] = given.overlap
     kept = {**result, "parts": [{k: v for k, v in part.items() if k not in ("made", "seconds")} for part in done]}
     write_text(root / "paper.json", json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
     write_text(root / "README.md", _readme(result))
@@ -96,6 +99,12 @@ def _check(name: str, given: Given) -> None:
         raise RoomgenError(f"unknown paper {name!r}.{suggest(name, PAPERS)} Papers: {', '.join(PAPERS)}.")
     if not 0 < given.scale <= 100:
         raise RoomgenError(f"--scale {given.scale:g} is outside 0…100: 1 is the paper's size.")
+    if not 0 <= given.overlap < 1:
+        raise RoomgenError(f"--overlap {given.overlap:g} {OVERLAP_RULE}.")
+    if given.overlap and name not in OVERLAPPING:
+        raise RoomgenError(
+            f"--overlap {given.overlap:g} is for {' and '.join(OVERLAPPING)}, whose segments of speech may overlap: leave it out."
+        )
 
 
 def _readme(result: Mapping[str, Any]) -> str:
@@ -105,6 +114,8 @@ def _readme(result: Mapping[str, Any]) -> str:
         for p in result["parts"]
     )
     scale = "at the paper's size" if result["scale"] == 1 else f"at {result['scale']:g} times the paper's counts"
+    if "overlap" in result:
+        scale += f", with segments of speech that each repeat {100 * result['overlap']:g} % of the one before"
     return (
         f"# {result['title']}\n\nAll datasets of the paper, {scale}, seed {result['seed']}. Stand-ins are in bold: they take the "
         "place of recordings that were not given, and results on them say nothing about the paper.\n\n"

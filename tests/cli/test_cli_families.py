@@ -137,6 +137,9 @@ RENDER = ("render", "--sources", "{parts}/sources", "--workers", 0, "--out", "{o
         ((*SOURCES, "--segment", 5, "--short", "drop"), 2, "no recording that lasts for a segment of 5 s"),
         ((*SOURCES, "--short", "stretch"), 2, "--short 'stretch'"),
         ((*SOURCES, "--subset", "train"), 2, "has no subset train"),
+        ((*SOURCES, "--segment", 0.4, "--overlap", 1), 2, "--overlap 1.0: must be at least 0 and less than 1"),
+        ((*SOURCES, "--overlap", 0.5), 2, "needs segments, and recordings stay whole"),
+        ((*SOURCES, "--root", "{parts}"), 2, "folder takes 1 folder, and --root gives 2"),
         ((*SOURCES, "--count", 5), 2, "--count is for embedded corpora"),
         ((*SOURCES, "--set", "corpus_seed=x"), 2, "corpus_seed 'x'"),
         ((*SOURCES, "--splits", "train=half"), 2, "--splits"),
@@ -162,6 +165,8 @@ RENDER = ("render", "--sources", "{parts}/sources", "--workers", 0, "--out", "{o
         (("paper", "revrir"), 2, "--out is missing"),
         (("paper", "revrir", "--scale", 0, "--out", "{out}"), 2, "--scale 0 is outside"),
         (("paper", "goetz", "--speech", "{parts}/nowhere", "--out", "{out}"), 2, "holds none of the corpora that --speech can be"),
+        (("paper", "goetz", "--speech", "{folder}", "--speech", "{folder}", "--out", "{out}"), 2, "is the same folder as --speech"),
+        (("paper", "goetz", "--overlap", 1.5, "--out", "{out}"), 2, "--overlap 1.5 must be at least 0 and less than 1"),
         (("bench", "render2"), 2, "Did you mean 'render'"),
     ],
 )
@@ -173,6 +178,36 @@ def test_a_mistake_is_one_error_and_leaves_nothing_behind(parts, folder, tmp_pat
     assert found == code
     assert "\n" not in text.strip()
     assert not out.exists()
+
+
+def test_sources_of_several_corpora_and_with_an_overlap_come_from_one_command(folder, tmp_path):
+    rng = np.random.default_rng(1)
+    for i in range(4):
+        path = tmp_path / "LibriSpeech" / "dev-clean" / f"{i}" / "7" / f"{i}-7-0000.flac"
+        path.parent.mkdir(parents=True)
+        soundfile.write(path, 0.1 * rng.standard_normal(FS_HZ), FS_HZ)
+    result = roomgen(
+        *(
+            "sources",
+            "librispeech+folder",
+            "--root",
+            tmp_path / "LibriSpeech",
+            "--root",
+            folder,
+            "--segment",
+            0.5,
+            "--overlap",
+            0.5,
+        ),
+        *("--max-broken", 0.5, "--workers", 0, "--out", tmp_path / "out", "--json"),
+    )
+    assert result.returncode == 0, result.stderr
+    summary = json.loads(result.stdout)
+    assert summary["samples"] == (4 + 12) * 3
+    assert {name.split("/")[0] for name, _ in summary["broken_files"]} == {"folder"}
+    assert invoke("verify", tmp_path / "out", "--deep")[0] == 0
+    code, text = invoke("replay", tmp_path / "out", "librispeech-3-7-0000-0002")
+    assert (code, "the same to the last bit" in text) == (0, True), text
 
 
 def test_responses_of_wrong_length_or_none_are_left_out_and_named(tmp_path):

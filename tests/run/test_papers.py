@@ -157,7 +157,7 @@ def test_a_folder_of_one_s_own_takes_the_place_of_the_stand_in(tmp_path):
         path = tmp_path / "mine" / f"speaker{i}.wav"
         path.parent.mkdir(exist_ok=True)
         soundfile.write(path, 0.1 * rng.standard_normal(16000 * 5), 16000)
-    result = make_paper("goetz", tmp_path / "out", Tiny(speech=tmp_path / "mine", scale=SCALE), workers=0, progress=False)
+    result = make_paper("goetz", tmp_path / "out", Tiny(speech=(tmp_path / "mine",), scale=SCALE), workers=0, progress=False)
     parts = {part["part"]: part for part in result["parts"]}
     assert parts["upstream-speech"]["real"]
     assert "a folder of audio files" in parts["upstream-speech"]["origin"]
@@ -167,7 +167,7 @@ def test_a_folder_of_one_s_own_takes_the_place_of_the_stand_in(tmp_path):
 def test_real_sources_in_rooms_that_are_stand_ins_are_not_called_real(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.full(16000, 0.1), 16000)
     for name, given, part in (
-        ("mvsd", Given(speech=tmp_path), "paired-reverberant"),
+        ("mvsd", Given(speech=(tmp_path,)), "paired-reverberant"),
         ("icl", Given(scenes=tmp_path), "scenes-by-device"),
     ):
         parts = {found.name: found for found in paper_parts.PARTS[name](tmp_path, given)}
@@ -188,7 +188,7 @@ def test_another_scale_in_the_same_folder_is_an_error_that_names_the_part(papers
     [
         ("revrri", {}, "Did you mean 'revrir'"),
         ("revrir", {"scale": 0.0}, "--scale 0 is outside"),
-        ("revrir", {"speech": "nowhere"}, "holds none of the corpora that --speech can be"),
+        ("revrir", {"speech": ("nowhere",)}, "holds none of the corpora that --speech can be"),
         ("icl", {"dirs": ("nowhere",)}, "is not a folder"),
     ],
 )
