@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ MANIFEST_FILE = "manifest.parquet"
 CARD_FILE = "README.md"
 DATA_FOLDER = "data"
 TEMPORARY_PREFIX = ".roomgen-tmp-"
+LOCK_FILE = ".roomgen-lock"
+"""Not a temporary file: those are removed by whoever begins to write there."""
 
 _HELD_BY_ANOTHER = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EBADF)
@@ -64,22 +67,24 @@ class CannotLock(RoomgenError):
 
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[bool]:
-    """Hold a folder for this process, if no other holds it, and tell which; the system frees it however the process ends."""
-    try:
-        import fcntl
-    except ImportError:  # Windows has no flock
-        yield True
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
+    """Hold a folder for this process, if no other holds it, and tell which; the system frees it however the process ends.
+
+    While it is held there is a file :data:`LOCK_FILE` in it, which a process that is killed leaves behind; it hinders nobody.
+
+    A folder that cannot be written needs no holding, and counts as held: whoever writes there is told. On a file system without
+    locks a warning says so, and the folder counts as held too: most folders have one command at work, and it shall run.
+    """
+    with contextlib.ExitStack() as stack:
+        alone = True
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            alone = True
-        except BlockingIOError:
-            alone = False
+            alone = stack.enter_context(locked(folder / LOCK_FILE))
+        except CannotLock as error:
+            warnings.warn(f"{error} Take care that only one command at a time writes to {folder}.", stacklevel=3)
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+                with writing(folder):
+                    raise
         yield alone
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -86,19 +86,19 @@ def held(folder: Path, fabric: Fabric) -> Iterator[bool]:
     A folder that was made to hold it, and in which nothing was begun, is removed again.
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
-    with contextlib.ExitStack() as stack:
-        mine = True
-        if fabric.is_global_zero:
-            with writing(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-            mine = stack.enter_context(lock(folder))
-        try:
-            yield bool(fabric.broadcast(mine))
-        finally:
+    try:
+        with contextlib.ExitStack() as stack:
+            mine = True
             if fabric.is_global_zero:
-                for path in made:
-                    with contextlib.suppress(OSError):  # not empty
-                        path.rmdir()
+                with writing(folder):
+                    folder.mkdir(parents=True, exist_ok=True)
+                mine = stack.enter_context(lock(folder))
+            yield bool(fabric.broadcast(mine))
+    finally:
+        if fabric.is_global_zero:
+            for path in made:
+                with contextlib.suppress(OSError):  # not empty
+                    path.rmdir()
 
 
 def print_result(result: Any, as_json: bool, text: str) -> None:

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -26,6 +24,7 @@ from roomgen.settings import load_settings
 from roomtrain.banks import Bank, MappedBank, build, load_bank, map_bank, memory, open_bank, opening, source
 from roomtrain.banks.halves import from_halves, to_halves
 from roomtrain.errors import RoomtrainError
+from tests.roomtrain.damage import edit_manifest, poison
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,23 +59,6 @@ def arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("arrays") / "arrays"
     generate(load_settings("mc-simclr", overrides), root, workers=0, progress=False)
     return root
-
-
-def edit_manifest(root: Path, edit: Callable[[dict[str, list[Any]]], None]) -> None:
-    """Change columns of a manifest, which keeps its schema."""
-    path = root / "manifest.parquet"
-    table = pq.read_table(path)
-    columns = {name: table[name].to_pylist() for name in table.schema.names}
-    edit(columns)
-    pq.write_table(pa.table([pa.array(columns[f.name], type=f.type) for f in table.schema], schema=table.schema), path)
-
-
-def poison(root: Path, key: str, value: float) -> None:
-    """Overwrite one value of a sample's WAV of float32 in its shard."""
-    row = roomgen.open(root)[key].row
-    with open(root / "data" / row["shard"], "r+b") as file:
-        file.seek(row["offset"] + row["nbytes"] - 400)
-        file.write(np.float32(value).tobytes())
 
 
 def never(*_: Any, **__: Any) -> None:

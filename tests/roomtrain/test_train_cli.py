@@ -21,7 +21,7 @@ from roomtrain.config import load_settings
 from roomtrain.journal import read_log
 from roomtrain.papers.goetz.settings import GoetzSettings
 from tests.roomtrain.conftest import Said
-from tests.roomtrain.test_data import edit_manifest, poison
+from tests.roomtrain.damage import edit_manifest, poison
 
 ROOT = Path(__file__).parents[2]
 Roomtrain = Callable[..., Said]

@@ -210,7 +210,7 @@ def claim(out: Path, settings: RunSettings, more: dict[str, Any]) -> None:
             shown = "; ".join(differ[:6]) + (f" and {len(differ) - 6} more" if len(differ) > 6 else "")
             raise RoomtrainError(f"{out} is a run with other settings or data ({shown}): use another --out, or remove the folder.")
         return
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and any(not entry.name.startswith(".") for entry in out.iterdir()):
         raise RoomtrainError(f"{out} is not empty and not a run of roomtrain: use another --out.")
     out.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps({**values, "begun": time.strftime("%Y-%m-%d")}, indent=1) + "\n")
