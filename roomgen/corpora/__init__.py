@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def catalog() -> list[dict[str, Any]]:
                 "url": about.url,
                 "licence": about.licence,
                 "size": about.size,
-                "layout": about.layout.strip(),
+                "layout": cleandoc(about.layout),
                 "papers": list(about.papers),
             }
         )

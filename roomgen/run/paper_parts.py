@@ -270,8 +270,10 @@ def _corpus(kind: str, folders: tuple[Path, ...], *, among: tuple[str, ...] | No
 
 def _found(kind: str, folder: Path, candidates: tuple[str, ...]) -> str:
     """Return the name of the first corpus that a folder holds."""
-    if folder.is_dir() and not any(folder.iterdir()):
-        raise RoomgenError(f"--{kind} {folder} is an empty folder: give one with {', '.join(candidates[:-1])} or audio files.")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        what = "an empty" if folder.is_dir() else "not a"
+        wanted = " or ".join("audio files" if name == "folder" else name for name in candidates)
+        raise RoomgenError(f"--{kind} {folder} is {what} folder: give one that holds {wanted}.")
     reasons = []
     for name in candidates:
         try:

@@ -164,7 +164,11 @@ RENDER = ("render", "--sources", "{parts}/sources", "--workers", 0, "--out", "{o
         (("paper", "revrri", "--out", "{out}"), 2, "Did you mean 'revrir'"),
         (("paper", "revrir"), 2, "--out is missing"),
         (("paper", "revrir", "--scale", 0, "--out", "{out}"), 2, "--scale 0 is outside"),
-        (("paper", "goetz", "--speech", "{parts}/nowhere", "--out", "{out}"), 2, "holds none of the corpora that --speech can be"),
+        (
+            ("paper", "goetz", "--speech", "{parts}/nowhere", "--out", "{out}"),
+            2,
+            "nowhere is not a folder: give one that holds librispeech",
+        ),
         (("paper", "goetz", "--speech", "{folder}", "--speech", "{folder}", "--out", "{out}"), 2, "is the same folder as --speech"),
         (("paper", "goetz", "--overlap", 1.5, "--out", "{out}"), 2, "--overlap 1.5 must be at least 0 and less than 1"),
         (("bench", "render2"), 2, "Did you mean 'render'"),

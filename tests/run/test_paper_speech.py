@@ -21,7 +21,7 @@ SCALE = 1e-4
 
 @pytest.fixture(scope="module")
 def corpora(tmp_path_factory):
-    """LibriSpeech of 12 speakers, speechocean762 of 8 whose names are among theirs, a folder of 10 recordings, and an empty one."""
+    """LibriSpeech of 12 speakers, speechocean762 of 8 whose names are among theirs, 10 recordings, a text, and an empty folder."""
     root, rng = tmp_path_factory.mktemp("corpora"), np.random.default_rng(5)
 
     def write(path, seconds):
@@ -42,6 +42,8 @@ def corpora(tmp_path_factory):
     for i in range(10):
         write(root / "mine" / f"{i}.wav", 11)
     (root / "empty").mkdir()
+    (root / "texts").mkdir()
+    (root / "texts" / "notes.txt").write_text("no audio")
     return root
 
 
@@ -192,8 +194,19 @@ def test_a_paper_says_of_its_speech_what_it_is_and_how_it_was_cut(corpora, tmp_p
         ("goetz", ("mine", "LibriSpeech/../mine"), 0, "is the same folder"),
         ("goetz", ("LibriSpeech", "."), 0, r"--speech .*LibriSpeech lies in --speech .*: .* Give folders side by side"),
         ("goetz", (".", "mine"), 0, r"--speech .*mine lies in"),
-        ("goetz", ("LibriSpeech", "empty"), 0, "--speech .*empty is an empty folder: give one with librispeech, speechocean762 or"),
-        ("goetz", ("LibriSpeech", "nowhere"), 0, "nowhere holds none of the corpora that --speech can be"),
+        (
+            "goetz",
+            ("LibriSpeech", "empty"),
+            0,
+            "--speech .*empty is an empty folder: give one that holds librispeech or speechocean762 or audio files",
+        ),
+        ("goetz", ("LibriSpeech", "nowhere"), 0, "--speech .*nowhere is not a folder: give one that holds librispeech or"),
+        (
+            "goetz",
+            ("LibriSpeech", "texts"),
+            0,
+            r"texts holds none of the corpora that --speech can be\. librispeech: .* \\| folder: ",
+        ),
         ("goetz", (), 1.0, "--overlap 1 must be at least 0 and less than 1"),
         ("goetz", (), -0.5, "--overlap -0.5 must be at least 0 and less than 1"),
         ("goetz", (), float("nan"), "--overlap nan must be at least 0 and less than 1"),
