@@ -40,8 +40,8 @@ def open_bank(
 ) -> Bank | MappedBank:
     """Return a bank of the kind that the settings name.
 
-    Where several processes of one machine train together, they decode the dataset once: also banks in memory are then copied from
-    a mapped file, of float32.
+    Where several processes of one machine train together, the dataset is decoded once: each of them then copies its bank in memory
+    from a mapped file of float32.
 
     Args:
         dataset: what to read.
@@ -58,16 +58,9 @@ def open_bank(
     if kind not in get_args(Kind):
         raise RoomtrainError(f"a bank of kind {kind!r}.{suggest(kind, get_args(Kind))} Kinds: {', '.join(get_args(Kind))}.")
     source, target = select(dataset, split=split, channels=channels), torch.device(device)
-    if kind != "memory":
-        return _mapped(source, split, target, workers=workers, half=kind == "mapped-16")
-    if processes_here() == 1:
+    if kind == "memory":
         return _loaded(source, target, workers=workers)
-    audio = _room_for(source, target)
-    shared = _mapped(source, split, torch.device("cpu"), workers=workers, half=False)
-    for start in range(0, len(source), _COPIED):
-        places = np.arange(start, min(start + _COPIED, len(source)))
-        audio[start : start + _COPIED] = shared.rows(places).to(target)
-    return Bank(audio, source.table, source.fs_hz)
+    return _mapped(source, target, workers=workers, half=kind == "mapped-16")
 
 
 def load_bank(
@@ -92,11 +85,12 @@ def map_bank(
     half: bool = True,
 ) -> MappedBank:
     """Map the file of these samples, float16 or float32, built if need be; the rest as :func:`open_bank`."""
-    return _mapped(select(dataset, split=split, channels=channels), split, torch.device(device), workers=workers, half=half)
+    return _mapped(select(dataset, split=split, channels=channels), torch.device(device), workers=workers, half=half)
 
 
 def _loaded(source: Source, device: torch.device, *, workers: int) -> Bank:
-    audio = _room_for(source, device)
+    check_memory(4 * prod(source.shape), device, what=f"the audio of {source.dataset.root}")
+    audio = torch.empty(source.shape, dtype=torch.float32, device=device)
 
     def put(part: slice, samples: NDArray[np.float32]) -> None:
         if device.type == "cpu":
@@ -104,30 +98,31 @@ def _loaded(source: Source, device: torch.device, *, workers: int) -> Bank:
         else:
             audio[part] = torch.from_numpy(samples).to(device)
 
-    read(source, put, workers=workers)
+    if processes_here() == 1:
+        read(source, put, workers=workers)
+    else:
+        shared = _mapped(source, torch.device("cpu"), workers=workers, half=False)
+        for start in range(0, len(source), _COPIED):
+            part = slice(start, min(start + _COPIED, len(source)))
+            put(part, shared.rows(np.arange(part.start, part.stop)).numpy())
     return Bank(audio, source.table, source.fs_hz)
 
 
-def _room_for(source: Source, device: torch.device) -> torch.Tensor:
-    check_memory(4 * prod(source.shape), device, what=f"the audio of {source.dataset.root}")
-    return torch.empty(source.shape, dtype=torch.float32, device=device)
-
-
-def _mapped(source: Source, split: str | None, device: torch.device, *, workers: int, half: bool) -> MappedBank:
+def _mapped(source: Source, device: torch.device, *, workers: int, half: bool) -> MappedBank:
     def fill(put: Put) -> None:
         read(source, lambda part, samples: put(part, to_records(samples, half=half)), workers=workers)
 
     dtype = record_type(source.n_channels, source.n_samples, half=half)
-    records = mapped_records(_name(source, split, half=half), dtype, len(source), fill)
+    records = mapped_records(_name(source, half=half), dtype, len(source), fill)
     return MappedBank(records, np.arange(len(source)), source.table, source.fs_hz, source.n_samples, device)
 
 
-def _name(source: Source, split: str | None, *, half: bool) -> str:
+def _name(source: Source, *, half: bool) -> str:
     """Return a name that tells what the file holds: which samples of which dataset, in which order and form."""
     sha256 = fingerprint(source.dataset)["sha256"]
     form = f"{source.n_channels}ch-{'float16' if half else 'float32'}"
-    digest = hashlib.sha256(json.dumps([_LAYOUT, sha256, split, form, source.table["shard"].astype(str).tolist()]).encode())
+    digest = hashlib.sha256(json.dumps([_LAYOUT, sha256, source.split, form, source.table["shard"].astype(str).tolist()]).encode())
     for column in ("offset", "nbytes", "n_samples"):  # also where the manifest was cut down to some of its rows
         digest.update(source.table[column].to_numpy(dtype="<i8").tobytes())
-    readable = re.sub(r"[^A-Za-z0-9_-]", "-", "all" if split is None else split)[:40]
+    readable = re.sub(r"[^A-Za-z0-9_-]", "-", source.split or "all")[:40]
     return f"{sha256}-{readable}-{form}-{digest.hexdigest()[:16]}"

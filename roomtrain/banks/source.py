@@ -39,12 +39,14 @@ class Source:
 
     Args:
         dataset: where they lie.
+        split: which of them; None: all.
         table: their rows of the manifest.
         fs_hz: sampling rate in Hz.
         n_channels: so many channels of each, from the first on.
     """
 
     dataset: Dataset
+    split: str | None
     table: pd.DataFrame
     fs_hz: int
     n_channels: int
@@ -93,7 +95,7 @@ def select(dataset: Dataset, *, split: str | None, channels: int | None) -> Sour
             f"{dataset.root}: sample {table['key'].iloc[place]} has {_channels(found[place])}, where {wanted} are needed: "
             f"give channels = {found.min()} or fewer, or a dataset of arrays."
         )
-    return Source(dataset, table, int(rates.pop()), wanted)
+    return Source(dataset, split, table, int(rates.pop()), wanted)
 
 
 def read(source: Source, put: Callable[[slice, NDArray[np.float32]], None], *, workers: int) -> None:
