@@ -10,15 +10,18 @@ Four seconds are 17 × 3999 numbers. An STFT of 32 samples is little work on muc
 hop being half the window, each frame is two neighbouring blocks of 16 samples: on the CPU the transform is two small matrix
 products on the audio as it lies, signal by signal, so that all of one stays in the cache. That takes half the time or less. On
 another device it is one batched FFT: a matrix product might run in TF32 there, too coarse for the quiet bins beside a loud one.
+
+While the networks are exported to a graph, the two products are those of the whole batch: a graph knows neither loops over it nor
+an FFT that every runtime would have.
 """
 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from roomtrain.errors import RoomtrainError
 
@@ -66,6 +69,8 @@ def log_spectrogram(audio: Tensor, *, standardise: bool, floor_db: float = -100.
         raise RoomtrainError(f"dtype = {dtype}: a floating-point one, such as torch.float16.")
     audio = audio.detach().float()
     floor = 10.0 ** (floor_db / 10.0)
+    if torch.compiler.is_exporting():
+        return _log(_power_of_batch(audio), floor, standardise)[:, None].to(dtype)
     if audio.device.type != "cpu":
         return _log(_power_fft(audio), floor, standardise)[:, None].to(dtype)
     features = torch.empty((len(audio), 1, N_BINS, n_frames(audio.shape[1])), dtype=dtype)
@@ -85,16 +90,23 @@ def _power_fft(audio: Tensor) -> Tensor:
 
 def _power_matrix(signal: Tensor) -> Tensor:
     """Return |STFT|² of (time,) as (bin, frame), by two matrix products."""
-    first, second = _basis()
     frames = n_frames(len(signal))
     blocks = signal[: HOP * (frames + 1)].view(-1, HOP).T  # (16, frame + 1), a view
-    parts = torch.addmm(first @ blocks[:, :-1], second, blocks[:, 1:])
+    parts = torch.addmm(_FIRST @ blocks[:, :-1], _SECOND, blocks[:, 1:])
     power = parts[:N_BINS].square()
     power[1:-1].addcmul_(parts[N_BINS:], parts[N_BINS:])
     return power
 
 
-@lru_cache(maxsize=1)
+def _power_of_batch(audio: Tensor) -> Tensor:
+    """Return |STFT|² of (batch, time) as (batch, bin, frame), by the same products with nothing written in place."""
+    first, second = _FIRST.to(audio.device), _SECOND.to(audio.device)
+    frames = n_frames(audio.shape[1])
+    blocks = audio[:, : HOP * (frames + 1)].reshape(-1, frames + 1, HOP).transpose(1, 2)  # (batch, 16, frame + 1)
+    parts = first @ blocks[:, :, :-1] + second @ blocks[:, :, 1:]
+    return parts[:, :N_BINS].square() + functional.pad(parts[:, N_BINS:].square(), (0, 0, 1, 1))
+
+
 def _basis() -> tuple[Tensor, Tensor]:
     """Return the windowed Fourier basis for the first and the second half of a frame, each (32, 16).
 
@@ -104,6 +116,10 @@ def _basis() -> tuple[Tensor, Tensor]:
     phase = 2.0 * torch.pi / WINDOW * torch.arange(N_BINS, dtype=torch.float64)[:, None] * time
     basis = torch.cat([torch.cos(phase), torch.sin(phase[1:-1])]) * torch.hann_window(WINDOW, dtype=torch.float64)
     return basis[:, :HOP].float().contiguous(), basis[:, HOP:].float().contiguous()
+
+
+# Not when they are first asked for: that might be while a graph is exported, and what is made then is no tensor of numbers.
+_FIRST, _SECOND = _basis()
 
 
 def _log(power: Tensor, floor: float, standardise: bool) -> Tensor:
