@@ -10,7 +10,7 @@ import sys
 import typer
 
 from roomgen.errors import RoomgenError
-from roomtrain.commands import evaluate, report, train
+from roomtrain.commands import bench, evaluate, export, report, train
 from roomtrain.commands.common import complain
 
 app = typer.Typer(
@@ -28,10 +28,12 @@ for command in (
     evaluate.embed,
     evaluate.probe,
     evaluate.compare,
+    export.export,
     report.table,
     report.figures,
     report.config,
-    report.bench,
+    bench.bench,
+    bench.gpu,
 ):
     app.command()(command)
 
