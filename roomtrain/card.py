@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import html
-import json
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from roomtrain.markup import as_table, as_yaml, escaped
 from roomtrain.paper import Paper
 from roomtrain.targets import TITLES, Target
 
@@ -44,39 +42,8 @@ def card(
         "Citation": f"{escaped(paper.title)}. The weights are of a reproduction, not the authors' own.",
     }
     text = "\n\n".join(f"## {title}\n\n{body}" for title, body in sections.items())
-    head = yaml(_front_matter(paper, results, config, targets, measured, license_id))
+    head = as_yaml(_front_matter(paper, results, config, targets, measured, license_id))
     return f"---\n{head}\n---\n\n# {escaped(config['cell'])} of {paper.name}\n\n{_opening(results, config)}\n\n{text}\n"
-
-
-def escaped(text: object) -> str:
-    """Return text from data or settings as Markdown shows it: one line, in which nothing is markup."""
-    line = " ".join("".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in str(text)).split())
-    return re.sub(r"([\\`*_\[\]|~#$])", r"\\\1", html.escape(line, quote=False))
-
-
-def yaml(value: Any, indent: str = "") -> str:
-    """Return plain values as block YAML; scalars are written as JSON, which is YAML too."""
-    if isinstance(value, Mapping):
-        return "\n".join(f"{indent}{key}:{_nested(inner, indent)}" for key, inner in value.items())
-    items = []
-    for item in value:
-        if isinstance(item, Mapping):
-            items.append(f"{indent}- {yaml(item, indent + '  ').lstrip()}")
-        else:
-            items.append(f"{indent}- {_scalar(item)}")
-    return "\n".join(items)
-
-
-def _nested(value: Any, indent: str) -> str:
-    if isinstance(value, Mapping | list | tuple) and value:
-        return "\n" + yaml(value, indent + "  ")
-    return f" {_scalar(value)}"
-
-
-def _scalar(value: Any) -> str:
-    if isinstance(value, str):  # YAML takes no characters that do not print, even between quotes
-        value = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in value)
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _front_matter(
@@ -149,7 +116,7 @@ def _what(config: Mapping[str, Any], targets: Sequence[Target]) -> str:
         f"From {config['segment_s']:g} s of audio, one channel at {config['fs_hz']} Hz ({config['n_samples']} samples), "
         f"the networks make an embedding of {config['embedding']} numbers, and from that:"
     )
-    return f"{audio}\n\n{_table(['output', 'what', 'values'], rows)}"
+    return f"{audio}\n\n{as_table(['output', 'what', 'values'], rows)}"
 
 
 def _how_well(paper: Paper, config: Mapping[str, Any], targets: Sequence[Target], measured: Mapping[str, Any]) -> str:
@@ -170,7 +137,7 @@ def _how_well(paper: Paper, config: Mapping[str, Any], targets: Sequence[Target]
     parts = [
         f"{meaning} Intervals are of a bootstrap over the groups of test samples, such as rooms; the best constant answer is one "
         "for all samples, chosen on the training data.",
-        _table(head, rows),
+        as_table(head, rows),
         *_by_condition(targets, measured),
         *_by_range(paper, targets, measured),
     ]
@@ -189,7 +156,7 @@ def _by_condition(targets: Sequence[Target], measured: Mapping[str, Any]) -> Ite
     if rows:
         titles = [f"noise at {name}" if _SNR.fullmatch(name) else escaped(name) for name in names]
         yield "The same test under other conditions:"
-        yield _table(["output", "metric", "as it is", *titles], rows)
+        yield as_table(["output", "metric", "as it is", *titles], rows)
 
 
 def _by_range(paper: Paper, targets: Sequence[Target], measured: Mapping[str, Any]) -> Iterator[str]:
@@ -209,7 +176,7 @@ def _by_range(paper: Paper, targets: Sequence[Target], measured: Mapping[str, An
         rows.append([f"{low:g} to {high:g}", str(max(row["n"] for row in by.values())), *shown])
     title = f"{escaped(over.title or over.name)}{f' in {escaped(over.unit)}' if over.unit else ''}"
     yield f"By the true {title}:"
-    yield _table([title, "samples", *(f"`{target.name}`: {_title(target, first)}" for target, first in firsts)], rows)
+    yield as_table([title, "samples", *(f"`{target.name}`: {_title(target, first)}" for target, first in firsts)], rows)
 
 
 def _learned(results: Mapping[str, Any]) -> str:
@@ -226,7 +193,7 @@ def _learned(results: Mapping[str, Any]) -> str:
         f"Trained by roomtrain {made}, with torch {torch}, preset {escaped(results['preset'])}, seed {results['seed']}, precision "
         f"{escaped(results['precision'])}. The settings are in `config.json`; their hash is `{escaped(results['settings_hash'])}`."
     )
-    return f"{_table(['data', 'samples', 'sha256', 'note'], rows)}\n\n{text}"
+    return f"{as_table(['data', 'samples', 'sha256', 'note'], rows)}\n\n{text}"
 
 
 def _limits(
@@ -322,8 +289,3 @@ def _title(target: Target, metric: str, *, share: bool = False) -> str:
         return title if share else f"{title} in %"
     unit = "°" if target.kind == "angle" else target.unit
     return f"{title} in {unit}" if unit and metric in _IN_UNIT else title
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

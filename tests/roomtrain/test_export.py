@@ -17,12 +17,12 @@ import yaml
 from torch import Tensor, nn
 
 import roomtrain
-from roomtrain.card import card, escaped
-from roomtrain.card import yaml as written_yaml
+from roomtrain.card import card
 from roomtrain.config import load_settings
 from roomtrain.errors import RoomtrainError
 from roomtrain.export import CONFIG, ONNX, WEIGHTS, Exported, export
 from roomtrain.listen import Listener
+from roomtrain.markup import as_yaml, escaped
 from roomtrain.onnx import TOLERANCE, CannotExport, Graph, write_onnx
 from roomtrain.paper import get_paper
 from roomtrain.papers.goetz.settings import GoetzSettings
@@ -280,7 +280,7 @@ def test_text_from_data_is_no_markup_in_the_card(trained: Path, exported: Export
 
 def test_yaml_says_what_it_was_given() -> None:
     value = {"a": [{"x": 1, "y": [1.5, "no"]}, {"x": None, "y": []}], "b-c": "1: {x} # - \"'", "d": True, "e": {"f": "é³"}}
-    assert yaml.safe_load(written_yaml(value)) == value
+    assert yaml.safe_load(as_yaml(value)) == value
 
 
 def _flip(path: Path) -> None:
