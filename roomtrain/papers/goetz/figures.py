@@ -1,231 +1,259 @@
-"""The paper's figures 3 and 4 with our data, and those that it asks for: temperature scan, error by RT60 and by SNR."""
+"""The figures that the paper asks for: temperature scan, error by RT60 and by SNR; from results alone, without torch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from roomtrain.checkpoint import read_weights
-from roomtrain.datasets import open_part
-from roomtrain.errors import RoomtrainError
-from roomtrain.papers.goetz.data import Pairs, PaperData
-from roomtrain.papers.goetz.run import ENCODER, read_claim
-from roomtrain.papers.goetz.settings import VOLUME_BOUNDARY_M3, GoetzSettings
-from roomtrain.papers.goetz.tasks import embed_all, new_encoder
-from roomtrain.seeds import Purpose, generator
+from roomtrain import figures, table
+from roomtrain.paper import Paper
+from roomtrain.papers.goetz.data_figures import NAMES, chosen, draw_distributions, draw_rooms
+from roomtrain.papers.goetz.settings import STRATEGIES
+from roomtrain.targets import Target
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's: told apart also by those who see red and green alike."""
-ROOMS_SHOWN = 5
-_PER_ROOM = 120
+REFERENCES = {"supervised": ("black", "D"), "untrained": (figures.GREY, "v")}
+"""Cells without a temperature: colour and marker."""
+_LOOKS = {NAMES[s]: (figures.COLOURS[n], figures.MARKERS[n]) for n, s in enumerate(STRATEGIES)} | REFERENCES
+_THEIRS: dict[str, Any] = {"linestyle": figures.LINES[2], "markerfacecolor": "white", "zorder": 4}
+_CONSTANT: dict[str, Any] = {"color": "black", "linewidth": 0.5, "zorder": 1}
+_BESIDE = 0.24
+"""Decades between what stands side by side at one temperature, where temperatures are a decade apart."""
+_NAMED = 4
+"""Temperatures, up to which each has its name and bars; of more only powers of ten are named, and intervals are bands."""
+_SNR = re.compile(r"(-?[\d.]+) dB")
 
-
-def draw_distributions(data: Path, out: Path) -> Path:
-    """Draw the paper's Fig. 3: how RT60, C50, volume and distance are spread upstream and downstream."""
-    plt = _pyplot()
-    shown = (
-        ("rt60_s", "RT60 in s"),
-        ("rt60_mid_s", "RT60 of 500 and 1000 Hz in s"),
-        ("c50_db", "C50 in dB"),
-        ("volume_m3", "volume in m³"),
-        ("distance_m", "distance in m"),
-    )
-    tables = {}
-    for part in ("upstream", "downstream"):
-        table = open_part(data, f"{part}-rirs", family="rooms").table()
-        bands = np.array(table["rt60_bands_s"].tolist(), dtype=np.float64)
-        tables[part] = table.assign(rt60_mid_s=bands[:, 2:4].mean(axis=1))
-    figure, axes = plt.subplots(2, 3, figsize=(11, 6), constrained_layout=True)
-    for axis, (column, title) in zip(axes.flat, shown, strict=False):
-        values = {part: _finite(table[column].to_numpy(dtype=float)) for part, table in tables.items()}
-        edges = np.histogram_bin_edges(np.concatenate(list(values.values())), bins=28)
-        for colour, (part, numbers) in zip(COLOURS, values.items(), strict=False):
-            axis.hist(numbers, edges, density=True, histtype="stepfilled", alpha=0.35, color=colour, label=part)
-            axis.axvline(float(np.median(numbers)), color=colour, linewidth=1.2, linestyle="--")
-        axis.set_xlabel(title)
-        axis.set_yticks([])
-        if column == "volume_m3":
-            axis.axvline(VOLUME_BOUNDARY_M3, color="black", linewidth=1)
-            axis.text(VOLUME_BOUNDARY_M3, axis.get_ylim()[1] * 0.97, " boundary of the classes", va="top", fontsize=8)
-    table = tables["downstream"]
-    axis = axes.flat[-1]
-    axis.scatter(table["rt60_s"], table["c50_db"], s=4, color=COLOURS[1], alpha=0.6, label="whole response")
-    axis.scatter(table["rt60_mid_s"], table["c50_db"], s=4, color=COLOURS[2], alpha=0.6, label="500 and 1000 Hz")
-    axis.set_xlabel("RT60 in s")
-    axis.set_ylabel("C50 in dB")
-    axis.legend(fontsize=8, frameon=False, markerscale=3)
-    axes.flat[0].legend(fontsize=9, frameon=False)
-    figure.suptitle("Parameters of the simulated responses (dashed: median)")
-    return _save(figure, out / "distributions.png")
+ByCell = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Cell → what was measured of a target, one for each seed."""
+Points = Mapping[str, NDArray[np.float64]]
+"""Cell → (3,) a number and the ends of its interval, as the axis has them."""
 
 
-def draw_rooms(runs: Sequence[Path], data: Path, out: Path) -> Path:
-    """Draw the paper's Fig. 4: embeddings of speech in five rooms by UMAP, one panel per run, beside what the rooms are like.
+def draw(paper: Paper, results: Sequence[dict[str, Any]], out: Path, *, data: Path | None, runs: Sequence[Path]) -> list[Path]:
+    """Draw what there is something for, and return the files.
 
-    Rooms and speech are those of the downstream test: no encoder has been trained on them.
+    Args:
+        results: of cells of the paper, of one preset and the same data: for the scan and the errors.
+        data: folder of ``roomgen paper``: for the distributions, and with ``runs`` for the rooms.
+        runs: folders of runs; of these, finished contrastive ones are drawn, see :func:`chosen`.
+
+    Raises:
+        RoomtrainError: results that do not belong in one figure, or data with too few rooms.
+        DatasetError: a dataset is damaged.
     """
-    import umap
-
-    plt = _pyplot()
-    first = _settings(runs[0])
-    downstream = PaperData(data).downstream(first, split_by="room")
-    spectrograms = downstream.spectrograms["test"]
-    rooms, pairs = _five_rooms(spectrograms.rirs.codes("room_id"), len(spectrograms.speech))
-    figure, axes = plt.subplots(1, 1 + len(runs), figsize=(4.1 * (1 + len(runs)), 4.2), constrained_layout=True)
-    table = spectrograms.rirs.table
-    for colour, room in zip(COLOURS, np.unique(rooms), strict=False):
-        mine = np.unique(pairs.rir[rooms == room])
-        rows = table.iloc[mine]
-        axes[0].scatter(rows["rt60_mid_s"], rows["c50_db"], s=18, color=colour, label=f"{rows['volume_m3'].iloc[0]:.0f} m³")
-    axes[0].set(xlabel="RT60 of 500 and 1000 Hz in s", ylabel="C50 in dB", title="five rooms")
-    axes[0].legend(fontsize=8, frameon=False)
-    for axis, run in zip(axes[1:], runs, strict=True):
-        settings = _settings(run)
-        encoder = new_encoder(settings)
-        encoder.load_state_dict(read_weights(run / ENCODER))
-        embeddings = embed_all(encoder, spectrograms, pairs).numpy()
-        # random_state makes UMAP run on one thread, and the same picture every time.
-        flat = umap.UMAP(n_neighbors=15, min_dist=0.1, metric="cosine", random_state=0, n_jobs=1).fit_transform(embeddings)
-        for colour, room in zip(COLOURS, np.unique(rooms), strict=False):
-            axis.scatter(*flat[rooms == room].T, s=6, color=colour)
-        axis.set(xticks=[], yticks=[], title=f"{settings.strategy}, τ = {settings.upstream.temperature:g}")
-        axis.set_xlabel(f"silhouette of rooms {_silhouette(embeddings, rooms):.2f}", fontsize=9)
-    return _save(figure, out / "rooms-umap.png")
+    drawn = []
+    with figures.style():
+        if results:
+            drawn += [draw_temperatures(paper, results, out), *draw_errors(paper, results, out)]
+        if data is not None:
+            drawn.append(draw_distributions(paper, data, out))
+            shown = chosen(paper, runs)
+            if shown:
+                drawn.append(draw_rooms(paper, shown, data, out))
+    return drawn
 
 
-def draw_temperatures(results: Sequence[dict[str, Any]], out: Path) -> Path:
-    """Draw the downstream errors over the temperature, a line per strategy, with the bootstrap's intervals."""
-    plt = _pyplot()
-    panels = (
-        ("rt60_mid", "rmse", "RMSE of RT60 (500, 1000 Hz) in s"),
-        ("c50", "rmse", "RMSE of C50 in dB"),
-        ("volume", "accuracy", "accuracy of volume"),
-    )
-    protocol = "sample" if any("sample" in result["protocols"] for result in results) else "room"
-    figure, axes = plt.subplots(1, 3, figsize=(12, 3.8), constrained_layout=True)
-    for axis, (target, metric, title) in zip(axes, panels, strict=True):
-        for colour, strategy in zip(COLOURS, ("soft", "hard", "posind"), strict=False):
-            found = sorted(
-                (r for r in results if r["strategy"] == strategy and target in r["protocols"].get(protocol, {})),
-                key=lambda r: r["temperature"],
-            )
-            if found:
-                values = [r["protocols"][protocol][target] for r in found]
-                _line(
-                    axis,
-                    [r["temperature"] for r in found],
-                    [v[metric] for v in values],
-                    [v["interval"][metric] for v in values],
-                    colour,
-                    strategy,
-                )
-        for cell, style in (("supervised", "--"), ("untrained", ":")):
-            flat = [
-                r["protocols"][protocol][target][metric]
-                for r in results
-                if r["cell"] == cell and target in r["protocols"].get(protocol, {})
-            ]
-            if flat:
-                axis.axhline(float(np.mean(flat)), color="black", linestyle=style, linewidth=1, label=cell)
-        axis.set(xscale="log", xlabel="temperature τ", title=title)
-    axes[0].legend(fontsize=8, frameon=False)
-    return _save(figure, out / "temperature.png")
+def draw_temperatures(paper: Paper, results: Sequence[dict[str, Any]], out: Path) -> Path:
+    """Draw the first metric of each target over the temperature, ours with intervals and the paper's; a row per protocol."""
+    values = table.table(paper, results)
+    cells = _temperatures(paper, results)
+    targets = [t for t in paper.targets if any(t.name in found for found in values["cells"].values())]
+    heights = [2.0, *(1.75 for _ in list(values["cells"])[1:])]
+    figure = figures.new_figure(figures.PAGE_IN, 0.55 + sum(heights))
+    rows = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+    panels = []
+    for row, (protocol, found) in zip(rows, values["cells"].items(), strict=True):
+        row.suptitle(paper.protocols[protocol], x=0.008, ha="left")
+        axes = row.subplots(1, len(targets), squeeze=False)[0]
+        for axis, target in zip(axes, targets, strict=True):
+            metric = next(iter(target.metrics))
+            if row is rows[0]:
+                axis.set_title("\n".join(textwrap.wrap(target.title, 22)), fontweight="bold")
+            axis.set(xlabel="temperature τ" if row is rows[-1] else "", ylabel=figures.metric_label(target, metric))
+            _scan(axis, cells, *_ours_and_theirs(paper, protocol, target, metric, found.get(target.name, {})))
+        panels.append(axes)
+    for column in zip(*panels, strict=True):
+        # Not sharey: where axes of two subfigures share, matplotlib draws the whole figure whenever one of them changes.
+        ends = np.array([axis.get_ylim() for axis in column])
+        for axis in column:
+            axis.set_ylim(ends.min(), ends.max())
+    _scan_legend(figure, paper, values)
+    return figures.save(figure, out / "temperature.png")
 
 
-def draw_errors(results: Sequence[dict[str, Any]], out: Path) -> Path:
-    """Draw where errors lie: RMSE by RT60 of the room, and by the ratio of added white noise."""
-    plt = _pyplot()
-    protocol = "sample" if any("sample" in result["protocols"] for result in results) else "room"
-    figure, axes = plt.subplots(2, 2, figsize=(10, 7), constrained_layout=True)
-    for row, (target, unit) in enumerate((("rt60_mid", "s"), ("c50", "dB"))):
-        shown = [result for result in results if target in result["protocols"].get(protocol, {})]
-        for number, result in enumerate(shown):
-            colour, style = COLOURS[number % len(COLOURS)], ("-", "--")[number // len(COLOURS) % 2]
-            values = result["protocols"][protocol][target]
-            bins = values["by_rt60_s"]
-            axes[row, 0].plot(
-                [b["low"] for b in bins],
-                [b["rmse"] for b in bins],
-                style,
-                marker="o",
-                markersize=3,
-                color=colour,
-                label=result["cell"],
-            )
-            noise = sorted((float(snr), numbers["rmse"]) for snr, numbers in values["by_snr_db"].items())
-            ratios = [*(snr for snr, _ in noise), (noise[-1][0] if noise else 0.0) + 10.0]
-            axes[row, 1].plot(ratios, [*(rmse for _, rmse in noise), values["rmse"]], style, marker="o", markersize=3, color=colour)
-        axes[row, 0].set(
-            xlabel="RT60 of the response from … s on", ylabel=f"RMSE of {'RT60 (500, 1000 Hz)' if row == 0 else 'C50'} in {unit}"
-        )
-        axes[row, 1].set(xlabel="signal-to-noise ratio in dB (last: no noise)", ylabel=f"RMSE in {unit}")
-    axes[0, 0].legend(fontsize=7, frameon=False, ncols=2)
-    return _save(figure, out / "errors.png")
+def _ours_and_theirs(paper: Paper, protocol: str, target: Target, metric: str, found: Mapping[str, Any]) -> tuple[Points, Points]:
+    """Return, each by cell: our mean with its interval, and the paper's number, which has none."""
+    ours = {
+        cell: figures.metric_values(target, metric, [numbers[metric]["mean"], *numbers[metric]["interval"]])
+        for cell, numbers in found.items()
+    }
+    theirs = {
+        cell: figures.metric_values(target, metric, [value, np.nan, np.nan])
+        for (cell, *where), value in paper.published.values.items()
+        if where == [protocol, target.name, metric]
+    }
+    return ours, theirs
 
 
-def _five_rooms(room_of_rir: NDArray[np.int64], n_speech: int) -> tuple[NDArray[np.int64], Pairs]:
-    """Return the room of each of some samples, and the samples: speech of the test set, responses of five rooms."""
-    known = np.unique(room_of_rir)
-    if len(known) < ROOMS_SHOWN:
-        raise RoomtrainError(f"the test set has {len(known)} rooms; the picture shows {ROOMS_SHOWN}: make more data.")
-    random = generator(0, Purpose.SUBSET, sample=99)
-    chosen = random.choice(known, ROOMS_SHOWN, replace=False)
-    rir = np.concatenate([random.choice(np.flatnonzero(room_of_rir == room), _PER_ROOM) for room in chosen])
-    speech = random.integers(n_speech, size=len(rir))
-    return np.repeat(chosen, _PER_ROOM), Pairs(rir, speech, np.arange(len(rir)))
+def _scan(axis: Axes, cells: Mapping[str, tuple[str, float]], ours: Points, theirs: Points) -> None:
+    """Draw one panel: strategies side by side at each temperature, the paper's points beside ours; what has none on the right."""
+    ticks = sorted({t for cell, (_, t) in cells.items() if cell in ours or cell in theirs})
+    left, right = min(ticks, default=1.0) / 2.6, max(ticks, default=1.0) * 2.6
+    crowded = len(ticks) > _NAMED
+    closest = min(np.diff(np.log10(ticks)), default=1.0)
+    step = 10.0 ** (_BESIDE * min(closest, 1.0))
+    for points, aside, look in ((ours, 1.0, {}), (theirs, step**0.4, _THEIRS)):
+        for number, strategy in enumerate(STRATEGIES):
+            known = sorted((t, cell) for cell, (of, t) in cells.items() if of == strategy and cell in points)
+            numbers = np.array([points[cell] for _, cell in known]).reshape(-1, 3)
+            beside = aside * step ** (number - (len(STRATEGIES) - 1) / 2)
+            how = {"colour": figures.COLOURS[number], "marker": figures.MARKERS[number], **look}
+            places = [t * beside for t, _ in known]
+            figures.line_with_intervals(axis, places, numbers[:, 0], numbers[:, 1:], bars=not crowded, **how)
+        for number, (cell, (colour, marker)) in enumerate(REFERENCES.items()):
+            if cell in points:
+                place = right * aside * 10.0 ** (_BESIDE * number)
+                how = {"colour": colour, "marker": marker, **look}
+                axis.plot([left, place], points[cell][[0, 0]], color=colour, linewidth=0.8, linestyle=look.get("linestyle", "-"))
+                figures.line_with_intervals(axis, [place], points[cell][:1], points[cell][1:], bars=True, **how)
+    axis.set(xscale="log", xlim=(left, right * 10.0 ** (_BESIDE * len(REFERENCES))))
+    axis.set_xticks(ticks, [f"{t:g}" if not crowded or np.log10(t).is_integer() else "" for t in ticks])
+    axis.minorticks_off()
+    axis.locator_params(axis="y", nbins=5)
 
 
-def _silhouette(embeddings: NDArray[Any], rooms: NDArray[np.int64]) -> float:
-    from sklearn.metrics import silhouette_score
+def _scan_legend(figure: Figure, paper: Paper, values: Mapping[str, Any]) -> None:
+    from matplotlib.lines import Line2D
 
-    return float(silhouette_score(embeddings, rooms, metric="cosine"))
-
-
-def _line(
-    axis: Axes, x: Sequence[float], y: Sequence[float], intervals: Sequence[Sequence[float]], colour: str, label: str
-) -> None:
-    axis.plot(x, y, color=colour, marker="o", markersize=4, label=label)
-    axis.fill_between(x, [low for low, _ in intervals], [high for _, high in intervals], color=colour, alpha=0.12, linewidth=0)
-
-
-def _settings(run: Path) -> GoetzSettings:
-    settings = GoetzSettings.model_validate(read_claim(run)["settings"])
-    if not (run / ENCODER).is_file():
-        raise RoomtrainError(f"{run} has no trained encoder: give runs of contrastive cells that are finished.")
-    return settings
+    handles = []
+    for name, (colour, marker) in _LOOKS.items():
+        handles.append(Line2D([], [], color=colour, marker=marker, label=name))
+        handles.append(Line2D([], [], color=colour, marker=marker, label=f"{name}, paper", **_THEIRS))
+    seeds = len(values["seeds"])
+    ends = f"mean of {seeds} seeds, 95 % intervals of the first" if seeds > 1 else "95 % intervals"
+    title = f"filled: ours (preset {values['preset']}, {ends}); hollow: {paper.published.source}"
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(_LOOKS), title=title)
 
 
-def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return values[np.isfinite(values)]
+def draw_errors(paper: Paper, results: Sequence[dict[str, Any]], out: Path) -> list[Path]:
+    """Draw where errors lie, a figure per protocol: RMSE by the breakdown's target, and by the ratio of added white noise.
+
+    Of more temperatures than there are styles of line, those at equal distances in their order are drawn.
+    """
+    drawn = []
+    cells = _temperatures(paper, results)
+    used = sorted({cells[result["cell"]][1] for result in results if result["cell"] in cells})
+    apart = np.linspace(0, len(used) - 1, min(len(used), len(figures.LINES))).round().astype(int)
+    styles = {used[n]: figures.LINES[number] for number, n in enumerate(apart)}
+    shown = [result for result in results if result["cell"] not in cells or cells[result["cell"]][1] in styles]
+    for protocol in paper.protocols:
+        found = {t: _by_cell(shown, protocol, t.name) for t in paper.targets if t.kind == "number"}
+        found = {target: by_cell for target, by_cell in found.items() if by_cell}
+        if not found:
+            continue
+        figure = figures.new_figure(figures.PAGE_IN, 1.1 + 1.5 * len(found))
+        figure.suptitle(paper.protocols[protocol], x=0.008, ha="left")
+        axes = figure.subplots(len(found), 2, squeeze=False, sharex="col", sharey="row")
+        looks = {cell: _look(cell, cells, styles) for by_cell in found.values() for cell in by_cell}
+        _by_truth(axes[:, 0], paper, list(found.values()), looks)
+        _by_noise(axes[:, 1], list(found.values()), looks)
+        for axis, target in zip(axes[:, 0], found, strict=True):
+            axis.set_ylabel("\n".join(textwrap.wrap(f"RMSE of {target.title} in {target.unit}", 24)))
+            axis.set_ylim(bottom=0.0)
+        _errors_legend(figure, styles)
+        drawn.append(figures.save(figure, out / f"errors-{protocol}.png"))
+    return drawn
 
 
-def _pyplot() -> Any:
-    import matplotlib as mpl
+def _by_truth(axes: NDArray[Any], paper: Paper, found: Sequence[ByCell], looks: Mapping[str, Any]) -> None:
+    """Draw errors by bins of the breakdown's target, evenly spaced, for the outermost have no middle; a panel per target."""
+    assert paper.breakdown is not None
+    target = paper.target(paper.breakdown.target)
+    every = [b for by_cell in found for values in by_cell.values() for v in values for b in v["by"].get(target.name, [])]
+    counts = {(b["low"], b["high"]): b["n"] for b in every}
+    bins = sorted(counts)
+    for axis, by_cell in zip(axes, found, strict=True):
+        for cell, values in by_cell.items():
+            by_low: dict[float, list[Any]] = {}
+            for one in (b for v in values for b in v["by"].get(target.name, [])):
+                by_low.setdefault(one["low"], []).append(one["rmse"])
+            axis.plot(range(len(bins)), [_mean(by_low.get(low, [])) for low, _ in bins], **looks[cell])
+    ends = min(paper.breakdown.edges), max(paper.breakdown.edges)
+    names = [f"< {high:g}" if low == ends[0] else f"≥ {low:g}" if high == ends[1] else f"{low:g}–{high:g}" for low, high in bins]
+    axes[-1].set_xticks(range(len(bins)), [f"{name}\nn = {counts[one]}" for name, one in zip(names, bins, strict=True)])
+    axes[-1].set_xlabel(f"{target.title} in {target.unit}")
 
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
 
-    plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "font.size": 9})
-    return plt
+def _by_noise(axes: NDArray[Any], found: Sequence[ByCell], looks: Mapping[str, Any]) -> None:
+    """Draw errors by SNR; what has no noise has a place of its own, where the cells stand side by side."""
+    conditions = {name for by_cell in found for values in by_cell.values() for v in values for name in v["conditions"]}
+    ratios = {float(match[1]): name for name in conditions if (match := _SNR.fullmatch(name))}
+    ratios = dict(sorted(ratios.items()))
+    for axis, by_cell in zip(axes, found, strict=True):
+        clean = figures.set_apart(axis, list(ratios), "no noise")
+        places = np.linspace(-0.8, 0.8, len(by_cell)) * (axis.get_xlim()[1] - clean) + clean
+        for place, (cell, values) in zip(places, by_cell.items(), strict=True):
+            errors = [_mean([v["conditions"].get(name, {}).get("rmse") for v in values]) for name in ratios.values()]
+            axis.plot(list(ratios), errors, **looks[cell])
+            axis.plot(place, _mean([v["rmse"] for v in values]), **{**looks[cell], "linestyle": "none"})
+        constant = [v["baseline"]["rmse"] for values in by_cell.values() for v in values if v["baseline"] is not None]
+        if constant:
+            axis.axhline(_mean(constant), **_CONSTANT)
+    axes[-1].set_xlabel("signal-to-noise ratio in dB")
 
 
-def _save(figure: Any, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
-    _pyplot().close(figure)
-    return path
+def _errors_legend(figure: Figure, styles: Mapping[float, Any]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], color=colour, marker=marker, label=name) for name, (colour, marker) in _LOOKS.items()]
+    handles.append(Line2D([], [], label="best constant answer", **_CONSTANT))
+    handles += [Line2D([], [], color="black", linestyle=style, label=f"τ = {t:g}") for t, style in styles.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
 
 
-def soft_and_hard(folder: Path) -> list[Path]:
-    """Return finished runs of soft and of hard sampling with the same temperature, 0.1 if it is there, as the paper shows."""
-    runs = sorted(path.parent for path in folder.rglob(ENCODER))
-    found = {(s.strategy, s.upstream.temperature): run for run in reversed(runs) for s in [_settings(run)]}
-    shared = sorted((t for strategy, t in found if strategy == "soft" and ("hard", t) in found), key=lambda t: (t != 0.1, t))
-    return [found["soft", shared[0]], found["hard", shared[0]]] if shared else []
+def _look(cell: str, cells: Mapping[str, tuple[str, float]], styles: Mapping[float, Any]) -> dict[str, Any]:
+    """Return how a cell is drawn: strategies have colours and markers, temperatures styles of line."""
+    how: dict[str, Any] = {"linewidth": 0.8, "markersize": 3.0}
+    if cell not in cells:
+        colour, marker = REFERENCES[cell]
+        return how | {"color": colour, "marker": marker, "zorder": 3}
+    strategy, temperature = cells[cell]
+    number = STRATEGIES.index(strategy)
+    return how | {
+        "color": figures.COLOURS[number],
+        "marker": figures.MARKERS[number],
+        "linestyle": styles[temperature],
+        "zorder": 2,
+    }
+
+
+def _temperatures(paper: Paper, results: Sequence[dict[str, Any]]) -> dict[str, tuple[str, float]]:
+    """Return strategy and temperature of each contrastive cell, of the paper's table and of the results."""
+    cells = {cell.name: (cell.overrides["strategy"], cell.overrides.get("upstream.temperature", np.nan)) for cell in paper.cells()}
+    cells |= {r["cell"]: (r["settings"]["strategy"], r["settings"]["upstream"]["temperature"]) for r in results}
+    return {name: (strategy, float(t)) for name, (strategy, t) in cells.items() if strategy in STRATEGIES}
+
+
+def _by_cell(results: Sequence[dict[str, Any]], protocol: str, target: str) -> dict[str, list[dict[str, Any]]]:
+    """Return what was measured of a target, one for each seed, by cell: strategies first, as they are in the legend."""
+    order = {name: number for number, name in enumerate((*STRATEGIES, *REFERENCES))}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for result in sorted(results, key=lambda r: (order[r["settings"]["strategy"]], r["settings"]["upstream"]["temperature"])):
+        values = result["protocols"].get(protocol, {}).get(target)
+        if values is not None:
+            found.setdefault(result["cell"], []).append(values)
+    return found
+
+
+def _mean(values: Sequence[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else float("nan")
