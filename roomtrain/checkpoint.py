@@ -6,16 +6,17 @@ under a temporary name, flushed and renamed, ``last.pt`` last: a kill at any mom
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
 
 from roomgen.files import TEMPORARY_PREFIX, atomic
 from roomtrain.errors import RoomtrainError
@@ -25,20 +26,99 @@ BEST = "best.safetensors"
 _WEIGHTS = "last-{:09d}.safetensors"
 
 
-def save_last(folder: Path, *, weights: Mapping[str, Tensor], state: Mapping[str, Any], step: int) -> None:
-    """Write where training stands.
+class Saver:
+    """Writes checkpoints in a thread of its own: a step waits for the copy of what it would change, and for no disk.
 
-    Args:
-        folder: of the run's stage.
-        weights: of the model.
-        state: tensors and plain values only: optimizer, counters, history.
-        step: number of optimizer steps taken.
+    One checkpoint is written at a time, in the order in which they were asked for; what goes wrong is raised at the next call.
     """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._under_way: list[Future[None]] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether a checkpoint is being written."""
+        return any(not future.done() for future in self._under_way)
+
+    def best(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
+        """Write the weights of the best epoch."""
+        self._submit(lambda kept: write_weights(folder / BEST, kept), dict(weights))
+
+    def last(
+        self, folder: Path, *, weights: Mapping[str, Tensor], state: Mapping[str, Any], step: int, first: Callable[[], None]
+    ) -> None:
+        """Write where training stands.
+
+        Args:
+            folder: of the run's stage.
+            weights: of the model.
+            state: tensors and plain values only: optimizers, counters, history.
+            step: number of optimizer steps taken.
+            first: called before the checkpoint becomes the last one, such as to bring the log to the disk.
+        """
+
+        def write(kept: dict[str, Any]) -> None:
+            first()
+            save_last(folder, weights=kept["weights"], state=kept["state"], step=step)
+
+        self._submit(write, {"weights": dict(weights), "state": dict(state)})
+
+    def _submit(self, write: Callable[[Any], None], tree: Any) -> None:
+        self.check()
+        kept, ready = _copied(tree)
+
+        def run() -> None:
+            if ready is not None:
+                ready.synchronize()
+            write(kept)
+
+        self._under_way.append(self._thread.submit(run))
+
+    def check(self) -> None:
+        """Raise what went wrong in a checkpoint that ended."""
+        for future in [future for future in self._under_way if future.done()]:
+            self._under_way.remove(future)
+            future.result()
+
+    def flush(self) -> None:
+        """Wait until all checkpoints are written."""
+        for future in self._under_way:
+            future.exception()  # waits; check raises it
+        self.check()
+
+    def close(self) -> None:
+        """End the thread, after what is under way."""
+        self._thread.shutdown(wait=True)
+
+
+def _copied(tree: Any) -> tuple[Any, torch.cuda.Event | None]:
+    """Return a tree with its tensors copied to the CPU; those of a GPU are there when the event has passed."""
+    on_gpu = any(isinstance(leaf, Tensor) and leaf.is_cuda for leaf in tree_leaves(tree))
+
+    def copied(leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor):
+            return leaf
+        leaf = leaf.detach()
+        if not leaf.is_cuda:
+            return leaf.clone()
+        pinned = torch.empty(leaf.shape, dtype=leaf.dtype, pin_memory=True)
+        return pinned.copy_(leaf, non_blocking=True)
+
+    kept = tree_map(copied, tree)
+    if not on_gpu:
+        return kept, None
+    ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    ready.record()
+    return kept, ready
+
+
+def save_last(folder: Path, *, weights: Mapping[str, Tensor], state: Mapping[str, Any], step: int) -> None:
+    """Write where training stands, at once; see :meth:`Saver.last`."""
     name = _WEIGHTS.format(step)
     write_weights(folder / name, weights)
-    buffer = io.BytesIO()
-    torch.save({**state, "step": step, "weights": name}, buffer)
-    write_bytes(folder / LAST, buffer.getvalue())
+    with atomic(folder / LAST) as temporary:
+        torch.save({**state, "step": step, "weights": name}, temporary)
     pattern = _WEIGHTS.format(0).replace("0" * 9, "*")
     for old in (*folder.glob(pattern), *folder.glob(TEMPORARY_PREFIX + pattern)):  # of a kill while one was written
         if old.name != name:
@@ -85,8 +165,9 @@ def fitting(folder: Path) -> Iterator[None]:
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
-    """Write tensors as safetensors."""
-    write_bytes(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}))
+    """Write tensors as safetensors, whole or not at all."""
+    with atomic(path) as temporary:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, temporary)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -101,12 +182,6 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise RoomtrainError(f"the weights {path} cannot be read ({_first_line(error)}).", exit_code=1) from None
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    with atomic(path) as temporary:
-        temporary.write_bytes(data)
 
 
 def _first_line(error: Exception) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
+from enum import Enum
 from importlib import resources
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -15,7 +16,7 @@ from roomgen.errors import suggest
 from roomgen.settings import resolve
 from roomtrain.errors import RoomtrainError
 
-VERSION = 2
+VERSION = 3
 """Of what settings mean: raised when the same settings would train something else."""
 SIZES = ("paper", "small", "smoke")
 """Presets that every paper has: exactly the paper; what two cores can do; seconds, for tests."""
@@ -27,36 +28,48 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class FitSettings(Model):
-    """How a model is fitted.
+class Mark(Enum):
+    """What a setting has to do with the result; the hash of the settings goes by it."""
 
-    ``patience`` is how many epochs may pass without a smaller validation loss; ``schedule`` "cosine" brings the learning rate to
-    0 over ``max_epochs``; ``warmup_steps`` lets it rise first; ``clip_norm`` limits the norm of all gradients together;
-    ``ema_decay`` validates and keeps an exponential moving average of the weights.
-    """
-
-    max_epochs: Annotated[int, Field(ge=1)] = 100
-    patience: Annotated[int, Field(ge=1)] | None = 4
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    schedule: Literal["constant", "cosine"] = "constant"
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
-    clip_norm: Annotated[float, Field(gt=0)] | None = None
-    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    IDLE = "changes no result: never in the hash"
+    LATER = "came after results were published: in the hash where it is not the default, so that older hashes stay"
 
 
 class RunSettings(Model):
-    """What the settings of every paper have. ``reduced`` says in words what is less than the paper's; empty: nothing."""
+    """What the settings of every paper have.
+
+    ``reduced`` says in words what is less than the paper's; empty: nothing. ``precision`` is that of Lightning Fabric; ``tf32``
+    lets a GPU multiply float32 numbers with ten bits of mantissa, several times faster. ``resamples`` are of the bootstrap that
+    gives the intervals of the results.
+    """
 
     paper: str
     preset: str
-    reduced: str = ""
+    reduced: Annotated[str, Mark.IDLE] = ""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    tf32: bool = False
+    resamples: Annotated[int, Mark.IDLE, Field(ge=100)] = 1000
 
-    def hash(self) -> str:
-        """Return 16 hex digits that name these settings and the version of the code that reads them."""
-        text = json.dumps({"version": VERSION, **self.model_dump(mode="json")}, sort_keys=True)
+    def deciding(self) -> dict[str, Any]:
+        """Return the settings that decide the result, as plain values."""
+        return _deciding(self)
+
+    def hash(self, *, version: int = VERSION) -> str:
+        """Return 16 hex digits that name the settings that decide the result, and the version of what they mean."""
+        text = json.dumps({"version": version, **self.deciding()}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _deciding(settings: BaseModel) -> dict[str, Any]:
+    plain = settings.model_dump(mode="json")
+    kept: dict[str, Any] = {}
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if Mark.IDLE in field.metadata or (Mark.LATER in field.metadata and value == field.default):
+            continue
+        kept[name] = _deciding(value) if isinstance(value, BaseModel) else plain[name]
+    return kept
 
 
 Settings = TypeVar("Settings", bound=RunSettings)

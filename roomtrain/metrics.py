@@ -1,9 +1,9 @@
-"""How good predictions are, and how sure that is: the metrics of Götz et al. (2023), table 2.
+"""How good predictions are, and how sure that is.
 
 Conventions. Prediction and truth are (sample,) arrays: numbers for :func:`rmse`, :func:`correlation` and :func:`bias`, class
-indices for :func:`accuracy`, :func:`macro_precision` and :func:`macro_recall`. Shares are in 0…1. A metric also takes a
-``weight`` (…, sample), how often each sample counts, and then returns an array (…): a resampled test set is a row of weights,
-so that a bootstrap of thousands is a few matrix products in place of thousands of calls.
+indices for :func:`accuracy`, :func:`macro_precision` and :func:`macro_recall`, degrees for :func:`angular_error`. Shares are in
+0…1. A metric also takes a ``weight`` (…, sample), how often each sample counts, and then returns an array (…): a resampled test
+set is a row of weights, so that a bootstrap of thousands is a few matrix products in place of thousands of calls.
 
 Samples of one room are not independent of each other. The intervals therefore resample rooms, not samples (cluster bootstrap; Efron
 and Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 8 and 13).
@@ -81,10 +81,22 @@ def macro_recall(prediction: ArrayLike, truth: ArrayLike, *, weight: ArrayLike |
     return _plain(_macro(right, present, (predicted + present) > 0))
 
 
-REGRESSION: dict[str, Metric] = {"rmse": rmse, "correlation": correlation, "bias": bias}
-"""The metrics of RT60 and C50 by their names in results."""
-CLASSIFICATION: dict[str, Metric] = {"accuracy": accuracy, "precision": macro_precision, "recall": macro_recall}
-"""The metrics of the volume class by their names in results."""
+def angular_error(prediction: ArrayLike, truth: ArrayLike, *, weight: ArrayLike | None = None) -> Any:
+    """Return the mean of the angles between prediction and truth, both in degrees: 350 and 10 are 20 apart."""
+    p, t, w = _checked(prediction, truth, weight)
+    return _plain(w @ _apart_deg(p, t) / w.sum(axis=-1))
+
+
+def within_20_deg(prediction: ArrayLike, truth: ArrayLike, *, weight: ArrayLike | None = None) -> Any:
+    """Return the share of directions that are found within 20°, as DCASE's localisation task does (Politis et al., 2020)."""
+    p, t, w = _checked(prediction, truth, weight)
+    return _plain(w @ (_apart_deg(p, t) <= 20.0) / w.sum(axis=-1))
+
+
+def mean_score(prediction: ArrayLike, truth: ArrayLike, *, weight: ArrayLike | None = None) -> Any:
+    """Return the mean of scores, which need no truth: ``truth`` is there to be called like the others, and is not looked at."""
+    p, _, w = _checked(prediction, np.zeros(np.shape(prediction)), weight)
+    return _plain(w @ p / w.sum(axis=-1))
 
 
 def bootstrap(
@@ -145,6 +157,10 @@ def _checked(prediction: ArrayLike, truth: ArrayLike, weight: ArrayLike | None) 
     if any(bad):
         raise RoomtrainError(f"{bad[0]} predictions and {bad[1]} true values of {len(p)} are not finite.", exit_code=1)
     return p, t, np.ones(len(p)) if weight is None else np.asarray(weight, dtype=float)
+
+
+def _apart_deg(one: Values, other: Values) -> Values:
+    return np.abs((one - other + 180.0) % 360.0 - 180.0)
 
 
 def _counts(prediction: ArrayLike, truth: ArrayLike, weight: ArrayLike | None) -> tuple[Values, Values, Values]:

@@ -3,80 +3,93 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from roomgen.text import pairs
-from roomtrain.commands.common import DataOption, DeviceOption, JsonOption, RunArgument, print_result, start_fabric
+from roomtrain.claims import claimed
+from roomtrain.commands.common import DataOption, DeviceOption, JsonOption, ProtocolOption, RunArgument, complain, print_result
 from roomtrain.errors import RoomtrainError
-
-_UNITS = {"rt60": "s", "rt60_mid": "s", "c50": "dB"}
-_TITLES = {"rt60": "RT60", "rt60_mid": "RT60 (500, 1000 Hz)", "c50": "C50", "volume": "above 160 m³"}
+from roomtrain.results import RESULTS, read_results, results_text
 
 
 def evaluate(
     run: RunArgument,
     data: DataOption = None,
+    out: Annotated[Path | None, typer.Option(help="with --data: folder of the evaluation  [default: in RUN/evaluations/]")] = None,
     rirs: Annotated[Path | None, typer.Option(help="folder of measured responses: evaluate on these")] = None,
     speech: Annotated[Path | None, typer.Option(help="folder of dry speech for --rirs")] = None,
-    windows: Annotated[int, typer.Option(help="with --rirs: windows of 4 s of speech", min=1, max=10_000)] = 64,
+    windows: Annotated[int, typer.Option(help="with --rirs: windows of speech", min=1, max=10_000)] = 64,
+    protocol: ProtocolOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Evaluate a run: on its test set (--data), or on speech through measured responses (--rirs, --speech)."""
-    from roomtrain.papers.goetz.run import read_claim
+    """Show what a run is worth; or evaluate it on other data (--data), or on speech through measured responses (--rirs, --speech).
 
-    read_claim(run)
+    Nothing is trained, and the run's own results stay as they are.
+    """
+    paper, _, _ = claimed(run)
     if (rirs is None) != (speech is None):
         raise RoomtrainError("--rirs and --speech belong together: a folder of responses, and one of dry speech.")
     if rirs is not None and speech is not None:
-        from roomtrain.papers.goetz.listen import Listener
-        from roomtrain.papers.goetz.measured import evaluate_measured
+        from roomtrain.fabric import start_fabric
+        from roomtrain.listen import load_model
+        from roomtrain.measured import evaluate_measured, measured_text
 
-        fabric = start_fabric(device, "32-true")
-        result = evaluate_measured(Listener(run, device=fabric.device), rirs, speech, windows=windows)
-        print_result(result, as_json, _measured_text(result))
+        if data is not None:
+            raise RoomtrainError("--data and --rirs exclude each other: give one after the other.")
+        model = load_model(run, protocol=protocol, device=start_fabric(device).device)
+        found = evaluate_measured(model, rirs, speech, windows=windows)
+        print_result(found, as_json, measured_text(model, found))
         return
-    result = _on_test_set(run, data, device)
-    from roomtrain.commands.train import result_text
+    if data is None:
+        if not (run / RESULTS).is_file():
+            raise RoomtrainError(
+                f"{run} is not finished: run the `roomtrain train` that began it again, and it goes on.", exit_code=1
+            )
+        result = read_results(run / RESULTS, paper)
+    else:
+        from roomtrain.fabric import start_fabric
+        from roomtrain.run import Command
+        from roomtrain.run import evaluate as evaluate_run
 
-    print_result(result, as_json, result_text(result))
+        folder, result = evaluate_run(run, data, out=out, command=Command(start_fabric(device)))
+        complain(f"written to {folder}")
+    print_result(result, as_json, results_text(paper, result))
 
 
 def embed(
     run: RunArgument,
     files: Annotated[list[Path], typer.Argument(metavar="WAV…", help="recordings of any rate and length")],
-    protocol: Annotated[str | None, typer.Option(help="which heads: room or sample  [default: room]")] = None,
+    protocol: ProtocolOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Say what a run hears in recordings: RT60, C50, the size of the room, and (with --json) the embedding."""
-    from roomtrain.papers.goetz.listen import Listener, as_plain
+    """Say what a run hears in recordings, such as RT60 and C50, and (with --json) the embedding."""
+    from roomtrain.fabric import start_fabric
+    from roomtrain.listen import as_plain, files_text, load_model
 
     missing = [str(path) for path in files if not path.is_file()]
     if missing:
         raise RoomtrainError(f"no such file: {', '.join(missing[:5])}.")
-    fabric = start_fabric(device, "32-true")
-    listener = Listener(run, split_by=protocol, device=fabric.device)
-    heard = [listener.hear(path) for path in files]
-    text = "\n".join(
-        pairs({path.name: ""} | _lines(item.estimates, item.spread, item.windows)) for path, item in zip(files, heard, strict=True)
-    )
-    print_result([as_plain(item) for item in heard], as_json, text)
+    model = load_model(run, protocol=protocol, device=start_fabric(device).device)
+    heard = [model.hear_file(path) for path in files]
+    plain = [as_plain(path, one) for path, one in zip(files, heard, strict=True)]
+    print_result(plain, as_json, files_text(model, files, heard))
 
 
 def probe(
     run: RunArgument,
     data: Annotated[Path, typer.Option(help="folder that `roomgen paper` wrote")],
-    protocol: Annotated[str, typer.Option(help="sample or room")] = "sample",
+    protocol: Annotated[str | None, typer.Option(help="one of the paper's  [default: the paper's own]")] = None,
+    device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
     """Say what a run's embeddings know: every label of the responses, read from them by one regression, the same for all."""
-    from roomtrain.papers.goetz import probe as probing
+    from roomtrain import probe as probing
 
-    result = probing.probe(run, data, split_by=protocol)
-    print_result(result, as_json, probing.text(result))
+    result = probing.probe(run, data, protocol=protocol, device=device)
+    print_result(result, as_json, probing.probe_text(result))
 
 
 def compare(
@@ -85,53 +98,9 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Say by how much OTHER differs from RUN on the same test samples, with intervals of a paired bootstrap over rooms."""
-    from roomtrain.papers.goetz import compare as comparing
+    from roomtrain import compare as comparing
 
-    result = comparing.compare(run, other)
-    print_result(result, as_json, comparing.text(result))
-
-
-def _lines(estimates: dict[str, float], spread: dict[str, float], windows: int) -> dict[str, Any]:
-    lines = {}
-    for target, value in estimates.items():
-        if target == "volume":
-            lines[f"  {_TITLES[target]}"] = f"{100 * value:.0f} % likely"
-        else:
-            around = f" ± {spread[target]:.2f} over {windows} windows of 4 s" if windows > 1 else " (one window of 4 s)"
-            lines[f"  {_TITLES[target]}"] = f"{value:.2f} {_UNITS[target]}{around}"
-    return lines
-
-
-def _on_test_set(run: Path, data: Path | None, device: str) -> dict[str, Any]:
-    """Return the results of a finished run, measured anew where data is given."""
-    from roomtrain.papers.goetz.evaluate import RESULTS, read_results, train_and_measure
-    from roomtrain.papers.goetz.run import Training, read_claim
-    from roomtrain.papers.goetz.settings import GoetzSettings
-
-    if not (run / RESULTS).is_file():
-        raise RoomtrainError(f"{run} is not finished: run the `roomtrain train` that began it again, and it goes on.", exit_code=1)
-    if data is None:
-        return read_results(run / RESULTS)
-    settings = GoetzSettings.model_validate(read_claim(run)["settings"])
-    fabric = start_fabric(device, "32-true")
-    training = Training(settings, data, run, fabric=fabric, stop=None)
-    return train_and_measure(training)
-
-
-def _measured_text(result: dict[str, Any]) -> str:
-    lines = [f"{result['speech_windows']} windows of speech through each response; heads of the protocol {result['protocol']!r}"]
-    for response in result["responses"]:
-        lines.append(response["file"])
-        for target, heard in response["heard"].items():
-            if target == "volume":
-                lines.append(f"  {_TITLES[target]:<20} heard {100 * heard['mean']:.0f} % likely")
-                continue
-            true = response["true"].get(target)
-            shown = "not measurable" if true is None else f"true {true:.2f}"
-            lines.append(f"  {_TITLES[target]:<20} {shown}, heard {heard['mean']:.2f} ± {heard['std']:.2f} {_UNITS[target]}")
-    for target, error in result["error"].items():
-        lines.append(
-            f"{_TITLES[target]}: mean absolute error {error['mean_absolute']:.2f} {_UNITS[target]}, bias {error['bias']:+.2f}, "
-            f"over {error['responses']} responses"
-        )
-    return "\n".join(lines)
+    paper, _, _ = claimed(run)
+    claimed(other)
+    result = comparing.compare(paper, run, other)
+    print_result(result, as_json, comparing.compare_text(result))

@@ -62,12 +62,10 @@ def roomtrain(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 @pytest.fixture(scope="session")
 def trained(goetz_made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of one cell, trained for a few steps. Read only."""
-    from lightning_fabric import Fabric
-
-    from roomtrain.config import load_settings
-    from roomtrain.papers.goetz.evaluate import train_and_measure
-    from roomtrain.papers.goetz.run import Training
-    from roomtrain.papers.goetz.settings import GoetzSettings
+    from roomtrain.fabric import start_fabric
+    from roomtrain.paper import get_paper
+    from roomtrain.plans import settings_of
+    from roomtrain.run import Command, train
 
     overrides = {
         "strategy": "soft",
@@ -79,9 +77,8 @@ def trained(goetz_made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "downstream.test": 32,
         "cache_gb": 0,
     }
-    settings = load_settings("goetz", "smoke", overrides, model=GoetzSettings)
-    fabric = Fabric(accelerator="cpu", devices=1)
-    fabric.launch()
+    paper = get_paper("goetz")
+    settings = settings_of(paper, "smoke", overrides)
     out = tmp_path_factory.mktemp("runs") / "soft"
-    train_and_measure(Training(settings, goetz_made, out, fabric=fabric, stop=None, show=False))
+    train(paper, settings, cell=paper.cell_of(settings), root=goetz_made, out=out, command=Command(start_fabric("cpu")))
     return out

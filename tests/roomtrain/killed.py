@@ -3,22 +3,23 @@
 import os
 import signal
 import sys
+from typing import Any
 
 from roomtrain import cli, loop
 
 
 def main() -> None:
     number, at_step = signal.Signals[sys.argv[1]], int(sys.argv[2])
-    loop._SAVE_EVERY_S = 0.0
     step = loop._Run.step
     taken = 0
 
-    def counted(self: loop._Run) -> None:
+    def counted(self: loop._Run, batches: list[Any]) -> int:
         nonlocal taken
         taken += 1
         if taken == at_step:
+            self.saver.flush()  # what a kill finds on the disk is to be the same every time
             os.kill(os.getpid(), number)
-        step(self)
+        return step(self, batches)
 
     loop._Run.step = counted  # type: ignore[method-assign]
     sys.argv[:] = ["roomtrain", *sys.argv[3:]]

@@ -1,6 +1,7 @@
 """`roomtrain embed` and `roomtrain evaluate`: anybody's recordings, measured responses, and the test set again."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from roomtrain.papers.goetz.listen import Listener, windows_of
-from roomtrain.papers.goetz.measured import true_values
+from roomtrain.labels import measured_labels
+from roomtrain.listen import load_model
 from tests.roomtrain.conftest import Said
 
 Roomtrain = Callable[..., Said]
@@ -46,15 +47,14 @@ def test_embed_hears_a_recording_of_any_rate_and_length(roomtrain: Roomtrain, tr
     assert "2 windows of 4 s" in text
 
 
-def test_windows_cover_the_recording(tmp_path: Path) -> None:
+def test_windows_cover_the_recording(trained: Path) -> None:
+    model = load_model(trained)
     audio = np.linspace(-0.5, 0.5, 10 * 16000).astype(np.float32)
-    soundfile.write(tmp_path / "ramp.wav", audio, 16000, subtype="FLOAT")
-    windows = windows_of(tmp_path / "ramp.wav")
+    windows = model.windows(audio, 16000)
     assert windows.shape == (3, 64000)
     np.testing.assert_array_equal(windows[:2].ravel(), audio[:128000])
     np.testing.assert_array_equal(windows[2], audio[-64000:])  # what is left over, with what came before it
-    soundfile.write(tmp_path / "short.wav", audio[:1000], 16000, subtype="FLOAT")
-    np.testing.assert_array_equal(windows_of(tmp_path / "short.wav")[0, 1000:2000], audio[:1000])
+    np.testing.assert_array_equal(model.windows(audio[:1000], 16000)[0, 1000:2000], audio[:1000])
 
 
 def test_bad_recordings_and_runs_are_one_clear_line(roomtrain: Roomtrain, trained: Path, tmp_path: Path) -> None:
@@ -77,13 +77,39 @@ def test_bad_recordings_and_runs_are_one_clear_line(roomtrain: Roomtrain, traine
         assert len(said.err.splitlines()) == 1, said.err
 
 
-def test_evaluating_again_gives_the_same_numbers(roomtrain: Roomtrain, trained: Path, goetz_made: Path) -> None:
+def test_evaluating_again_gives_the_same_numbers_in_a_place_of_its_own(
+    roomtrain: Roomtrain, trained: Path, goetz_made: Path, tmp_path: Path
+) -> None:
+    files = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file() and "evaluations" not in path.parts}
     before = json.loads((trained / "results.json").read_text(encoding="utf-8"))
     said = roomtrain("evaluate", trained, "--device", "cpu", "--json")
     assert json.loads(said.out) == before
-    again = json.loads(roomtrain("evaluate", trained, "--data", goetz_made, "--device", "cpu", "--json").out)
-    assert again["protocols"] == before["protocols"]
-    assert again["stages"] == before["stages"]
+    again = roomtrain("evaluate", trained, "--data", goetz_made, "--device", "cpu", "--json")
+    assert again.code == 0, again.err
+    result = json.loads(again.out)
+    assert result["protocols"] == before["protocols"]
+    (folder,) = (trained / "evaluations").iterdir()
+    assert str(folder) in again.err
+    assert json.loads((folder / "results.json").read_text(encoding="utf-8")) == result
+    assert roomtrain("evaluate", trained, "--data", goetz_made, "--device", "cpu", "--json").out == again.out
+    assert {path: path.read_bytes() for path in files} == files  # nothing of the run was touched
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("mine", encoding="utf-8")
+    refused = roomtrain("evaluate", trained, "--data", goetz_made, "--out", tmp_path / "mine", "--device", "cpu")
+    assert refused.code == 2
+    assert "is not empty" in refused.err
+
+
+def test_a_run_that_lost_a_stage_is_told_which_and_nothing_is_trained(
+    roomtrain: Roomtrain, trained: Path, goetz_made: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    (run / "room" / "c50" / "best.safetensors").unlink()
+    said = roomtrain("evaluate", run, "--data", goetz_made, "--out", tmp_path / "out", "--device", "cpu")
+    assert said.code == 1
+    assert "the stage 'room/c50' is not trained" in said.err
+    assert len(said.err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_measured_responses_are_measured_and_heard(roomtrain: Roomtrain, trained: Path, tmp_path: Path) -> None:
@@ -111,19 +137,23 @@ def test_measured_responses_are_measured_and_heard(roomtrain: Roomtrain, trained
 def test_a_response_without_a_decay_has_no_rt60() -> None:
     pulse = np.zeros(16000, dtype=np.float32)
     pulse[100] = 1
-    assert "rt60_mid" not in true_values(pulse)
+    assert "rt60_mid_s" not in measured_labels(pulse, fs_hz=16000)
 
 
 def test_the_listener_answers_as_the_training_did(trained: Path, goetz_made: Path) -> None:
     """Estimates for the test set's own audio are those that the run has written down."""
     import pandas as pd
 
-    from roomtrain.papers.goetz.data import PaperData
+    from roomtrain.claims import claimed
+    from roomtrain.draws import Draws
+    from roomtrain.paper import Place
 
-    listener = Listener(trained, split_by="sample")
-    data = PaperData(goetz_made).downstream(listener.settings, split_by="sample")
-    heard = listener.outputs(data.spectrograms["test"].audio(data.pairs["test"]), levelled=False)
-    kept = pd.read_parquet(trained / "predictions.parquet").query("protocol == 'sample'")
+    paper, settings, _ = claimed(trained)
+    model = load_model(trained, protocol="sample")
+    data = paper.open(goetz_made, Place(model.device)).downstream(settings, split_by="sample")  # type: ignore[attr-defined]
+    audio = data.spectrograms["test"].audio(*data.pairs["test"].tensors(), draws=Draws(0))
+    _, heard = model.outputs(audio, levelled=False)
+    kept = pd.read_parquet(trained / "predictions.parquet").query("protocol == 'sample' and condition == 'clean'")
     for target in ("rt60", "c50"):
-        np.testing.assert_allclose(heard[target][1].numpy(), kept[f"{target}_estimated"], rtol=1e-4, atol=1e-4)
-    np.testing.assert_array_equal(heard["volume"][1].numpy() > 0.5, kept["volume_estimated"] > 0.5)
+        np.testing.assert_allclose(heard[target].numpy(), kept[kept["target"] == target]["estimate"], rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(heard["volume"].numpy() > 0.5, kept[kept["target"] == "volume"]["estimate"] > 0.5)

@@ -7,8 +7,9 @@ from sklearn import metrics as sklearn_metrics
 
 from roomtrain import metrics
 from roomtrain.errors import RoomtrainError
+from roomtrain.targets import METRICS
 
-ALL = {**metrics.REGRESSION, **metrics.CLASSIFICATION}
+ALL = {**METRICS["number"], **METRICS["class"]}
 
 
 def regression_data(n: int = 200, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -59,7 +60,7 @@ def test_classes_that_are_never_named_or_not_there(p: list[int], t: list[int]) -
 
 @pytest.mark.parametrize("name", list(ALL))
 def test_a_weight_is_a_repetition(name: str) -> None:
-    p, t, _ = class_data(40, 4) if name in metrics.CLASSIFICATION else regression_data(40)
+    p, t, _ = class_data(40, 4) if name in METRICS["class"] else regression_data(40)
     weight = np.random.default_rng(1).integers(0, 4, (3, 40))
     expected = [ALL[name](np.repeat(p, row), np.repeat(t, row)) for row in weight]
     np.testing.assert_allclose(ALL[name](p, t, weight=weight), expected, rtol=1e-10)
@@ -68,7 +69,7 @@ def test_a_weight_is_a_repetition(name: str) -> None:
 @pytest.mark.parametrize("name", list(ALL))
 def test_bootstrap_equals_a_plain_loop_over_rooms(name: str) -> None:
     """Drawn by another generator, so that the ends agree to the noise of the resamples only."""
-    p, t, room = class_data() if name in metrics.CLASSIFICATION else regression_data()
+    p, t, room = class_data() if name in METRICS["class"] else regression_data()
     random = np.random.default_rng(5)
     of_room = {r: np.flatnonzero(room == r) for r in np.unique(room)}
     draws = []
@@ -150,3 +151,16 @@ def test_bad_bootstraps_are_refused() -> None:
     ):
         with pytest.raises(RoomtrainError, match=message):
             metrics.bootstrap(metrics.rmse, p, t, groups, **options)  # type: ignore[arg-type]
+
+
+def test_directions_are_apart_by_the_shorter_way_round() -> None:
+    found, truth = [350.0, -170.0, 90.0, 0.0], [10.0, 170.0, 90.0, 181.0]
+    assert metrics.angular_error(found, truth) == pytest.approx((20 + 20 + 0 + 179) / 4)
+    assert metrics.within_20_deg(found, truth) == 0.75
+    weight = np.array([[1, 0, 0, 1], [0, 0, 4, 0]])
+    np.testing.assert_allclose(metrics.angular_error(found, truth, weight=weight), [99.5, 0.0])
+
+
+def test_scores_need_no_truth() -> None:
+    assert metrics.mean_score([1.0, 2.0, 6.0], [np.nan] * 3) == 3.0
+    np.testing.assert_allclose(metrics.mean_score([1.0, 2.0, 6.0], [np.nan] * 3, weight=[[0, 0, 2], [1, 1, 0]]), [6.0, 1.5])

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from roomtrain.papers.goetz import probe as probing
-from roomtrain.papers.goetz.data import PaperData
+from roomtrain import probe as probing
+from roomtrain.papers.goetz.paper import Goetz
+from roomtrain.probe import Probed
 from tests.roomtrain.conftest import Said
 
 Roomtrain = Callable[..., Said]
@@ -25,30 +25,27 @@ def test_every_label_has_a_line(roomtrain: Roomtrain, trained: Path, goetz_made:
         assert values["rmse"] > 0
     text = roomtrain("probe", trained, "--data", goetz_made).out
     assert "rt60_bands_s[500]" in text
-    assert "95 % over rooms" in text
+    assert "95 % over groups" in text
 
 
 def test_what_the_embedding_holds_is_found_and_nothing_else(
     trained: Path, goetz_made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Embeddings that are made of C50 and noise."""
+    """Embeddings that are made of one label and noise."""
     random = np.random.default_rng(0)
-
-    def made(encoder: object, spectrograms: object, pairs: object) -> torch.Tensor:
-        split = "train" if spectrograms is data.spectrograms["train"] else "test"
-        e = random.standard_normal((len(data.pairs[split].rir), 64))
-        e[:, 5] = probing.labels_of(data, split)["c50_db"]
-        return torch.from_numpy(e)
-
-    settings = probing.GoetzSettings.model_validate(probing.read_claim(trained)["settings"])
-    more = settings.downstream.model_copy(update={"train": 600, "test": 300})
-    data = PaperData(goetz_made).downstream(settings.model_copy(update={"downstream": more}), split_by="sample")
-    monkeypatch.setattr(probing, "embed_all", made)
-    monkeypatch.setattr(probing.PaperData, "downstream", lambda self, settings, split_by: data)
-    labels = probing.probe(trained, goetz_made, resamples=100)["labels"]
-    assert labels["c50_db"]["corr"] > 0.95
-    assert labels["c50_db"]["rmse"] < 0.4 * labels["c50_db"]["std"]
-    assert abs(labels["distance_m"]["corr"]) < 0.9
+    sizes = {"train": 600, "test": 300}
+    labels = {split: {name: random.standard_normal(n) for name in ("held", "other")} for split, n in sizes.items()}
+    embeddings = {split: random.standard_normal((n, 64)).astype(np.float32) for split, n in sizes.items()}
+    for split, e in embeddings.items():
+        e[:, 5] = labels[split]["held"]
+        labels[split]["held"][::7] = np.nan  # could not be measured: left out
+    groups = np.array([f"room-{i % 20}" for i in range(300)])
+    monkeypatch.setattr(Goetz, "probed", lambda *_, **__: Probed(embeddings, labels, groups))
+    found = probing.probe(trained, goetz_made, resamples=100)["labels"]
+    assert found["held"]["corr"] > 0.95
+    assert found["held"]["rmse"] < 0.4 * found["held"]["std"]
+    assert found["held"]["n"] == 300 - len(range(0, 300, 7))
+    assert abs(found["other"]["corr"]) < 0.3
 
 
 def test_runs_without_a_frozen_encoder_are_one_clear_line(
@@ -61,7 +58,9 @@ def test_runs_without_a_frozen_encoder_are_one_clear_line(
         said = roomtrain("probe", *arguments)
         assert (said.code, len(said.err.splitlines())) == (2, 1), said.err
         assert names in said.err
-    (tmp_path / "settings.json").write_bytes((trained / "settings.json").read_bytes())
+    claim = json.loads((trained / "settings.json").read_text(encoding="utf-8"))
+    claim["settings"]["strategy"] = "supervised"
+    (tmp_path / "settings.json").write_text(json.dumps(claim), encoding="utf-8")
     said = roomtrain("probe", tmp_path, "--data", goetz_made)
     assert said.code == 2
     assert "no frozen encoder" in said.err

@@ -17,9 +17,9 @@ import pytest
 import roomgen
 from roomgen.files import lock
 from roomtrain.commands.train import _train_all
-from roomtrain.config import load_settings
 from roomtrain.journal import read_log
-from roomtrain.papers.goetz.settings import GoetzSettings
+from roomtrain.paper import get_paper
+from roomtrain.plans import Planned, settings_of
 from tests.roomtrain.conftest import Said
 from tests.roomtrain.damage import edit_manifest, poison
 
@@ -48,7 +48,7 @@ def train(roomtrain: Roomtrain, data: Path, out: Path, *more: object) -> Said:
 
 
 def assert_one_line(said: Said, *, code: int, names: str) -> None:
-    lines = [line for line in said.err.splitlines() if not line.startswith("upstream: epoch")]
+    lines = [line for line in said.err.splitlines() if " · upstream: epoch" not in line]
     assert said.code == code, said.err
     assert len(lines) == 1, said.err
     assert lines[0].startswith("roomtrain: ")
@@ -65,19 +65,23 @@ def test_every_strategy_ends_in_results(roomtrain: Roomtrain, goetz_made: Path, 
     assert result == json.loads((out / "results.json").read_text(encoding="utf-8"))
     contrastive = name in ("soft", "hard", "posind")
     assert result["cell"] == (f"{name}-0.1" if contrastive else name)
-    assert result["temperature"] == (0.1 if contrastive else None)
-    assert result["parameters"] == {"encoder": 154_474, "head": 82_689}
+    assert result["settings"]["strategy"] == name
+    encoder = 154_474 + (82_689 if name == "supervised" else 0)
+    assert result["parameters"]["sample/rt60" if name == "supervised" else "upstream"] == encoder + 2_608 * (name != "supervised")
+    assert (result["precision"], result["processes"]) == ("32-true", 1)
+    assert result["seconds"] >= sum(stage["seconds"] for stage in result["stages"].values()) - 1
     assert "smoke test" in result["reduced"]
     assert result["data"]["upstream-rirs"]["samples"] == 80
     stages = {f"{split}/{target}" for split in ("room", "sample") for target in ("rt60", "volume")}
-    assert set(result["stages"]) == stages | ({"upstream"} if contrastive else set())
+    assert set(result["stages"]) == stages | (set() if name == "supervised" else {"upstream"})
     for split in ("sample", "room"):
         for target, metrics in (("rt60", ("rmse", "corr", "bias")), ("volume", ("accuracy", "precision", "recall"))):
             values = result["protocols"][split][target]
             assert values["n"] == 32
-            assert values["rooms"] <= (10 if split == "sample" else 2)
-            assert set(values["baseline"]) == set(values["interval"]) == set(values["by_snr_db"]["20"]) == set(metrics)
-            assert sum(row["n"] for row in values["by_rt60_s"]) == 32
+            assert values["groups"] <= (10 if split == "sample" else 2)
+            assert set(values["baseline"]) == set(values["interval"]) == set(values["conditions"]["20 dB"]) == set(metrics)
+            assert set(values["conditions"]) == {"20 dB", "levelled"}
+            assert sum(row["n"] for row in values["by"]["rt60"]) == 32
     assert_predictions_give_the_results(out, result)
     assert said.err.count("epoch") >= len(stages)
     again = train(roomtrain, goetz_made, out, *QUICK, *strategy(name), "--json")  # nothing is trained anew
@@ -86,14 +90,15 @@ def test_every_strategy_ends_in_results(roomtrain: Roomtrain, goetz_made: Path, 
 
 def assert_predictions_give_the_results(out: Path, result: dict[str, Any]) -> None:
     table = pd.read_parquet(out / "predictions.parquet")
-    assert len(table) == 64
-    for split, rows in table.groupby("protocol"):
-        values = result["protocols"][split]
-        off = rows["rt60_estimated"] - rows["rt60_true"]
-        assert values["rt60"]["rmse"] == pytest.approx(float(np.sqrt((off**2).mean())), rel=1e-4)
-        assert values["volume"]["accuracy"] == pytest.approx(
-            float((rows["volume_estimated"] == rows["volume_true"]).mean()), rel=1e-6
-        )
+    assert list(table.columns) == ["cell", "protocol", "target", "condition", "key", "group", "truth", "estimate"]
+    clean = table[table["condition"] == "clean"]
+    assert len(clean) == 2 * 2 * 32
+    for (split, target), rows in clean.groupby(["protocol", "target"], observed=True):
+        values = result["protocols"][split][target]
+        if target == "rt60":
+            assert values["rmse"] == pytest.approx(float(np.sqrt(((rows["estimate"] - rows["truth"]) ** 2).mean())), rel=1e-6)
+        else:
+            assert values["accuracy"] == pytest.approx(float((rows["estimate"] == rows["truth"]).mean()), rel=1e-6)
 
 
 def test_stopped_killed_and_with_other_threads_it_ends_as_if_nothing_was(
@@ -123,7 +128,7 @@ def test_stopped_killed_and_with_other_threads_it_ends_as_if_nothing_was(
     assert len(read_log(run / "upstream")) == 4
     results = [json.loads((folder / "results.json").read_text(encoding="utf-8")) for folder in (whole, run)]
     assert results[0]["protocols"] == results[1]["protocols"]
-    assert pd.read_parquet(whole / "predictions.parquet").equals(pd.read_parquet(run / "predictions.parquet"))
+    assert (whole / "predictions.parquet").read_bytes() == (run / "predictions.parquet").read_bytes()
 
 
 def test_a_folder_of_other_settings_names_what_differs(roomtrain: Roomtrain, goetz_made: Path, tmp_path: Path) -> None:
@@ -163,16 +168,39 @@ def test_commands_side_by_side_share_the_cells_out(
         assert alone
         said = train(roomtrain, goetz_made, tmp_path / "one", *QUICKER)
     assert_one_line(said, code=1, names="another command is training")
+    goetz = get_paper("goetz")
     overrides = {**SMALL, "strategy": "untrained", "downstream.targets": ("c50",)}
-    settings = load_settings("goetz", "smoke", overrides, model=GoetzSettings)
-    runs = [(tmp_path / name, settings) for name in ("taken", "free")]
+    planned = [Planned("untrained", settings_of(goetz, "smoke", overrides), tmp_path / name) for name in ("taken", "free")]
     (tmp_path / "taken").mkdir()
     with lock(tmp_path / "taken"):
-        results = _train_all(runs, goetz_made, device="cpu", precision="32-true", workers=1)
+        results = _train_all(goetz, planned, goetz_made, device="cpu", workers=1, sinks=())
     assert [result["cell"] for result in results] == ["untrained"]
     assert "another command is training it" in capfd.readouterr().err
-    assert [(folder / "results.json").is_file() for folder, _ in runs] == [False, True]
-    assert len(_train_all(runs, goetz_made, device="cpu", precision="32-true", workers=1)) == 2
+    assert [(one.folder / "results.json").is_file() for one in planned] == [False, True]
+    assert len(_train_all(goetz, planned, goetz_made, device="cpu", workers=1, sinks=())) == 2
+
+
+def test_cells_and_sweeps_have_folders_and_a_common_warm_up(roomtrain: Roomtrain, goetz_made: Path, tmp_path: Path) -> None:
+    swept = ("--sweep", "upstream.temperature=0.2,0.5", "--set", "upstream.warm_up_epochs=1", *strategy("hard"))
+    said = train(roomtrain, goetz_made, tmp_path / "swept", *QUICKER, *swept, "--json")
+    assert said.code == 0, said.err
+    assert [result["cell"] for result in json.loads(said.out)] == ["hard-0.2", "hard-0.5"]
+    folders = sorted(path.name for path in (tmp_path / "swept").iterdir())
+    assert [name for name in folders if name.startswith("hard")] == ["hard-0.2-seed0", "hard-0.5-seed0"]
+    (shared,) = (name for name in folders if name.startswith("warm-up-"))
+    assert said.err.count("warm-up: epoch 1") == 1
+    assert (tmp_path / "swept" / shared / "best.safetensors").is_file()
+    heard = roomtrain("evaluate", tmp_path / "swept" / "hard-0.5-seed0", "--data", goetz_made, "--device", "cpu")
+    assert heard.code == 0, heard.err
+    config = tmp_path / "mine.toml"
+    config.write_text("dropout = 0.3\n[downstream]\ntest = 16\n", encoding="utf-8")
+    said = train(roomtrain, goetz_made, tmp_path / "cell", *QUICKER, "--cell", "untrained", "--config", config, "--json")
+    result = json.loads(said.out)
+    assert (result["cell"], result["settings"]["dropout"]) == ("untrained", 0.3)
+    assert result["protocols"]["sample"]["c50"]["n"] == 32  # --set lies over --config
+    number = [cell.name for cell in get_paper("goetz").cells()].index("untrained") + 1
+    again = train(roomtrain, goetz_made, tmp_path / "cell", *QUICKER, "--cell", number, "--config", config, "--json")
+    assert json.loads(again.out) == result
 
 
 def test_a_loss_that_is_not_finite_ends_with_the_keys_of_its_batch(roomtrain: Roomtrain, goetz_made: Path, tmp_path: Path) -> None:
@@ -282,6 +310,14 @@ def test_data_that_is_wrong_is_one_clear_line_before_anything_is_trained(
         (("goetz", "--data", "x", "--out", "y", "--set", "dropout=2"), "dropout"),
         (("goetz", "--data", "x", "--out", "y", "--set", "seed=1"), "give --seed"),
         (("goetz", "--data", "x", "--out", "y", "--seeds", 2), "--seeds is for --all"),
+        (("goetz", "--data", "x", "--out", "y", "--cell", "sofd-0.1"), "Did you mean 'soft-0.1'"),
+        (("goetz", "--data", "x", "--out", "y", "--cell", 1, "--all"), "exclude each other"),
+        (("goetz", "--data", "x", "--out", "y", "--cell", 1, "--set", 'strategy="soft"'), "exclude each other"),
+        (("goetz", "--data", "x", "--out", "y", "--sweep", "dropout"), "is not key=a,b"),
+        (("goetz", "--data", "x", "--out", "y", "--sweep", "dropout=0.1,0.1"), "has a value twice"),
+        (("goetz", "--data", "x", "--out", "y", "--sweep", "dropuot=0.1,0.2"), "dropout"),
+        (("goetz", "--data", "x", "--out", "y", "--config", "none.toml"), "there is no such file"),
+        (("goetz", "--data", "x", "--out", "y", "--log", "paper"), "tensorboard, wandb, both or none"),
         (("goetz", "--data", "x", "--out", "y", "--all", "--set", 'strategy="soft"'), "exclude each other"),
         (("goetz", "--data", "x", "--out", "y", "--device", "tpu"), "give auto, cpu or cuda"),
         (("goetz", "--data", "x", "--out", "y", "--device", "cpu", "--precision", "bf16"), "bf16-mixed"),

@@ -1,25 +1,28 @@
 """What test_two_processes starts twice, side by side: trains as it would alone, and writes what came of it."""
 
+import contextlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
-from roomtrain import loop
-from roomtrain.commands.common import start_fabric
-from roomtrain.config import FitSettings
+from roomgen.files import lock
+from roomtrain import loop, run
 from roomtrain.errors import RoomtrainError, Stopped
-from roomtrain.models.batch_norm import GlobalBatchNorm2d
-from roomtrain.papers.goetz.data import DownstreamData
-from roomtrain.papers.goetz.settings import GoetzSettings
-from roomtrain.papers.goetz.tasks import Contrastive, Downstream, Supervised
+from roomtrain.estimation import OnEmbeddings
+from roomtrain.fabric import start_fabric
+from roomtrain.fit_settings import FitSettings
+from roomtrain.models.batch_norm import GlobalBatchNorm2d, globalise
+from roomtrain.paper import get_paper
+from roomtrain.papers.goetz.tasks import Contrastive, Supervised
+from roomtrain.run import together
 from roomtrain.signals import StopRequest
-from roomtrain.task import Task
-from tests.roomtrain.made import Line, downstream_data, goetz_settings, upstream_data
+from roomtrain.task import Loss, Task
+from tests.roomtrain.made import Adversaries, Line, batch_of, downstream_data, goetz_settings, loss_of, upstream_data
 
 
 def contrastive(fabric: Fabric) -> Task:
@@ -29,20 +32,29 @@ def contrastive(fabric: Fabric) -> Task:
 
 def supervised(fabric: Fabric) -> Task:
     settings = goetz_settings(shift=True)
-    return Supervised(settings, "volume", _data(settings), {}, rank=fabric.global_rank, world=fabric.world_size)
+    target = get_paper("goetz").target("volume")
+    return Supervised(settings, target, downstream_data(settings), {}, rank=fabric.global_rank, world=fabric.world_size)
 
 
 def downstream(fabric: Fabric) -> Task:
     random = torch.Generator().manual_seed(0)
     embeddings = {split: torch.randn(n, 64, generator=random) for split, n in (("train", 40), ("val", 9))}
     truth = {split: e[:, 0].abs() + 0.3 for split, e in embeddings.items()}
-    return Downstream(
-        goetz_settings(), "rt60", embeddings=embeddings, truth=truth, rank=fabric.global_rank, world=fabric.world_size
+    return OnEmbeddings(
+        "rt60",
+        get_paper("goetz").target("rt60"),
+        embeddings=embeddings,
+        truth=truth,
+        seed=0,
+        batch=8,
+        rank=fabric.global_rank,
+        world=fabric.world_size,
     )
 
 
-def _data(settings: GoetzSettings) -> DownstreamData:
-    return downstream_data(settings)
+def adversaries(fabric: Fabric) -> Task:
+    """Both processes have the same batches here: the mean of their gradients is that of one."""
+    return Adversaries()
 
 
 TASKS: dict[str, Callable[[Fabric], Task]] = {"contrastive": contrastive, "supervised": supervised, "downstream": downstream}
@@ -50,17 +62,19 @@ TASKS: dict[str, Callable[[Fabric], Task]] = {"contrastive": contrastive, "super
 
 def gradients(task: Task, fabric: Fabric) -> dict[str, Tensor]:
     """The gradients of the first step, as the optimizer would see them."""
-    model, _ = fabric.setup(task.model, torch.optim.Adam(task.model.parameters()))
+    if fabric.world_size > 1:
+        globalise(task.model)
+    model = fabric.setup_module(task.model)
     model.train()
-    fabric.backward(task.loss(model, task.train_batch(0, 0))["loss"])
+    fabric.backward(loss_of(task, model, batch_of(task, "train")).value)
     return {name: parameter.grad.clone() for name, parameter in task.model.named_parameters() if parameter.grad is not None}
 
 
 def fitted(task: Task, folder: Path, fabric: Fabric, *, stop: StopRequest | None = None) -> dict[str, Tensor]:
     """The weights after two epochs."""
-    settings = FitSettings(max_epochs=2, ema_decay=0.9)
-    arguments = {"folder": folder, "fabric": fabric, "seed": 0, "settings_hash": "h", "show": False, "tensorboard": False}
-    loop.fit(task, settings, stop=stop, **arguments)  # type: ignore[arg-type]
+    # Not Adam, which makes a whole step of a gradient that is only rounding.
+    settings = FitSettings(max_epochs=2, ema_decay=0.9, optimizer="sgd", momentum=0.5, learning_rate=0.05)
+    loop.fit(task, settings, stop=stop, folder=folder, fabric=fabric, seed=0, settings_hash="h")
     return task.model.state_dict()
 
 
@@ -81,10 +95,10 @@ def interrupted(out: Path, fabric: Fabric) -> None:
     said: list[str] = []
 
     class Asked(Line):
-        def train_batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-            if fabric.global_rank == 1 and (epoch, step) == (1, 1):
+        def losses(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Iterator[Loss]:
+            yield from super().losses(model, batch)
+            if fabric.global_rank == 1 and len(self.seen) == 7:
                 stop.asked = "SIGTERM"
-            return super().train_batch(epoch, step)
 
     stop = StopRequest()
     try:
@@ -101,6 +115,36 @@ def interrupted(out: Path, fabric: Fabric) -> None:
     (out / f"said-{fabric.global_rank}.json").write_text(json.dumps(said), encoding="utf-8")
 
 
+def together_or_not(out: Path, fabric: Fabric) -> None:
+    """The first process works alone and fails, or is told to stop while it waits for a folder that is held: all end alike."""
+    said: list[str] = []
+
+    def work(problem: Exception | None) -> str:
+        if problem is not None:
+            raise problem
+        return f"made by {fabric.global_rank}"
+
+    for problem in (None, RoomtrainError("there is no room", exit_code=1), Stopped("here"), KeyError("odd")):
+        try:
+            said.append(together(fabric, lambda problem=problem: work(problem)))  # type: ignore[misc]
+        except (RoomtrainError, Stopped, KeyError) as error:
+            said.append(f"{type(error).__name__}: {error}")
+    stop = StopRequest()
+    stop.asked = "SIGTERM" if fabric.global_rank == 1 else ""
+    (out / "held").mkdir(exist_ok=True)
+    with lock(out / "held") if fabric.is_global_zero else contextlib.nullcontext():
+        fabric.barrier()
+        try:
+            with run._held(out / "held", run.Command(fabric, stop=stop)):
+                said.append("went on")
+        except Stopped as error:
+            said.append(f"Stopped: {error}")
+        fabric.barrier()
+    alone = run.alone(fabric)
+    said.append(f"{alone.world_size} of {fabric.world_size}")
+    (out / f"together-{fabric.global_rank}.json").write_text(json.dumps(said), encoding="utf-8")
+
+
 def main(out: Path) -> None:
     torch.set_num_threads(1)
     fabric = start_fabric("cpu", "32-true")
@@ -108,6 +152,8 @@ def main(out: Path) -> None:
     for name, make in TASKS.items():
         result[f"{name}-gradients"] = gradients(make(fabric), fabric)
         result[f"{name}-weights"] = fitted(make(fabric), out / name, fabric)
+    result["adversaries-weights"] = fitted(adversaries(fabric), out / "adversaries", fabric)
+    together_or_not(out, fabric)
     interrupted(out, fabric)
     torch.save(result, out / f"result-{fabric.global_rank}.pt")
     fabric.barrier()

@@ -1,9 +1,10 @@
-"""Reverberant speech as the paper's spectrograms: banks of responses and speech, convolved on the device, kept where they fit."""
+"""Reverberant speech as the paper's spectrograms: banks of responses and speech, convolved on the device."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +14,30 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from roomgen.errors import DatasetError
-from roomtrain.banks import Bank, load_bank
+from roomgen.store.dataset import Dataset
+from roomtrain.banks import Bank, open_bank
 from roomtrain.datasets import check_disjoint, fingerprint, open_part
+from roomtrain.draws import Draws
 from roomtrain.errors import RoomtrainError
+from roomtrain.labels import RT60_MID, mid_rt60_s
+from roomtrain.paper import Data, Place
 from roomtrain.papers.goetz.settings import FS_HZ, SEGMENT_S, VOLUME_BOUNDARY_M3, DownstreamSettings, GoetzSettings
 from roomtrain.papers.goetz.spectrogram import log_spectrogram
-from roomtrain.reverb import add_noise
+from roomtrain.reverb import with_noise
 from roomtrain.reverberator import Responses, Reverberator
-from roomtrain.seeds import Purpose, generator, integer_seeds
+from roomtrain.seeds import Purpose, generator
+from roomtrain.targets import Target
 
 SPLITS = ("train", "val", "test")
 N_BINS, N_FRAMES = 17, 3999
 N_SAMPLES = int(SEGMENT_S * FS_HZ)
-RT60_MID = "rt60_mid_s"
-_BATCH = 64  # spectrograms at a time where many are made
+_TOGETHER = 64  # spectrograms at a time where many are made
 _DRAWN = 512  # spectrograms whose mean and deviation stand for those of the training set
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Which response meets which speech; ``seed_index`` numbers the samples, for noise that belongs to each.
+    """Which response meets which speech; ``number`` names the samples, for noise that belongs to each.
 
     Args:
         rir, speech, number: (sample,) each.
@@ -49,6 +54,10 @@ class Pairs:
         """Return some of the samples."""
         return Pairs(self.rir[which], self.speech[which], self.number[which])
 
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the three as tensors, to be moved to a device."""
+        return torch.from_numpy(self.rir), torch.from_numpy(self.speech), torch.from_numpy(self.number)
+
 
 class Spectrograms:
     """Spectrograms of speech through responses.
@@ -56,8 +65,7 @@ class Spectrograms:
     Args:
         speech, rirs: the banks, at 16 kHz; speech in segments of 4 s.
         noise: white noise at an SNR in dB drawn from this range for each sample, or None.
-        seed: of the noise.
-        responses: the same responses, transformed; None: they are transformed here.
+        responses: the same responses, ready to be heard through; None: they are made so here.
         standardise: each spectrogram by itself.
     """
 
@@ -67,7 +75,6 @@ class Spectrograms:
         rirs: Bank,
         *,
         noise: tuple[float, float] | None = None,
-        seed: int = 0,
         responses: Responses | None = None,
         standardise: bool = False,
     ) -> None:
@@ -78,42 +85,46 @@ class Spectrograms:
             raise RoomtrainError(
                 f"the speech has segments of {speech.n_samples / FS_HZ:g} s; this paper's network takes {SEGMENT_S:g} s."
             )
-        self.speech, self.rirs, self.noise, self.seed, self.standardise = speech, rirs, noise, seed, standardise
+        self.speech, self.rirs, self.noise, self.standardise = speech, rirs, noise, standardise
         self._reverberator = Reverberator(speech, responses or Responses(rirs, n_samples=N_SAMPLES))
 
-    def make(self, pairs: Pairs, *, snr_db: tuple[float, float] | None = None) -> Tensor:
-        """Return (batch, 1, 17, 3999) float32 spectrograms; ``snr_db`` in place of the usual noise."""
-        audio = self.audio(pairs, snr_db=snr_db)
+    def make(
+        self, rir: Tensor, speech: Tensor, number: Tensor, *, draws: Draws, snr_db: tuple[float, float] | None = None
+    ) -> Tensor:
+        """Return (batch, 1, 17, 3999) float32 spectrograms; ``snr_db`` in place of the usual noise, which ``draws`` are for."""
+        audio = self.audio(rir, speech, number, draws=draws, snr_db=snr_db)
         return log_spectrogram(audio, standardise=self.standardise)
 
-    def audio(self, pairs: Pairs, *, snr_db: tuple[float, float] | None = None) -> Tensor:
+    def audio(
+        self, rir: Tensor, speech: Tensor, number: Tensor, *, draws: Draws, snr_db: tuple[float, float] | None = None
+    ) -> Tensor:
         """Return (batch, time) reverberant speech, with its noise."""
-        device = self.speech.device
-        heard = self._reverberator(pairs.speech, pairs.rir)[:, 0]
+        heard = self._reverberator(speech, rir)[:, 0]
         noise = self.noise if snr_db is None else snr_db
         if noise is None:
             return heard
-        ratios = [generator(self.seed, Purpose.SNR, sample=int(n)).uniform(*noise) for n in pairs.number]
-        seeds = integer_seeds(self.seed, Purpose.NOISE, samples=pairs.number)
-        return add_noise(heard, snr_db=torch.tensor(ratios, dtype=torch.float32, device=device), seeds=seeds)
+        ratios = draws.uniform(Purpose.SNR, number, None, *noise)
+        return with_noise(heard, snr_db=ratios, noise=draws.normal(Purpose.NOISE, number, heard.shape[1]))
 
-    def batches(self, pairs: Pairs, *, snr_db: tuple[float, float] | None = None) -> Iterator[Tensor]:
+    def batches(self, pairs: Pairs, *, draws: Draws, snr_db: tuple[float, float] | None = None) -> Iterator[Tensor]:
         """Yield the spectrograms of many pairs, some at a time."""
-        for start in range(0, len(pairs), _BATCH):
-            yield self.make(pairs.part(slice(start, start + _BATCH)), snr_db=snr_db)
+        device = self.speech.device
+        for start in range(0, len(pairs), _TOGETHER):
+            own = pairs.part(slice(start, start + _TOGETHER)).tensors()
+            yield self.make(*(x.to(device) for x in own), draws=draws, snr_db=snr_db)
 
-    def all(self, pairs: Pairs) -> Tensor:
+    def all(self, pairs: Pairs, *, draws: Draws) -> Tensor:
         """Return (sample, 1, 17, 3999) of all pairs, in half precision: errors are below 0.01, or 0.002 where standardised."""
         kept = torch.empty((len(pairs), 1, N_BINS, N_FRAMES), dtype=torch.float16, device=self.speech.device)
-        for number, batch in enumerate(self.batches(pairs)):
-            kept[number * _BATCH : number * _BATCH + len(batch)] = batch
+        for number, batch in enumerate(self.batches(pairs, draws=draws)):
+            kept[number * _TOGETHER : number * _TOGETHER + len(batch)] = batch
         return kept
 
     def some(self, seed: int) -> Tensor:
         """Return the spectrograms of responses and speech drawn at random: enough to know mean and variance of all."""
         random = generator(seed, Purpose.SUBSET, sample=len(SPLITS))
         rir, speech = random.integers(len(self.rirs), size=_DRAWN), random.integers(len(self.speech), size=_DRAWN)
-        return self.all(Pairs(rir, speech, np.arange(_DRAWN)))
+        return self.all(Pairs(rir, speech, np.arange(_DRAWN)), draws=Draws(seed, split=len(SPLITS), device=self.speech.device))
 
     def keys(self, pairs: Pairs) -> list[str]:
         """Return what the pairs are called: response × speech."""
@@ -141,103 +152,117 @@ class DownstreamData:
     spectrograms: dict[str, Spectrograms]
     pairs: dict[str, Pairs]
 
-    def target(self, name: str, split: str) -> Tensor:
-        """Return (sample,) float32 seconds or dB, or (sample,) class indices for "volume" (1: above 160 m³)."""
+    def truth(self, target: Target, split: str) -> Tensor:
+        """Return (sample,) float32 seconds or dB, or (sample,) class indices (1: above 160 m³), on the device."""
         bank = self.spectrograms[split].rirs
-        if name == "volume":
-            values = (bank.column("volume_m3") > VOLUME_BOUNDARY_M3).long()
-        else:
-            values = bank.column({"rt60": "rt60_s", "rt60_mid": RT60_MID, "c50": "c50_db"}[name])
+        values = (bank.column("volume_m3") > VOLUME_BOUNDARY_M3).long() if target.kind == "class" else bank.column(target.measured)
         return values[torch.as_tensor(self.pairs[split].rir, device=values.device)]
 
     def rows(self, split: str, column: str) -> NDArray[Any]:
         """Return a column of the responses' manifest for every sample."""
         return np.asarray(self.spectrograms[split].rirs.table[column].to_numpy())[self.pairs[split].rir]
 
+    def keys(self, split: str) -> NDArray[np.str_]:
+        """Return a name for every sample: its number, response and speech."""
+        pairs = self.pairs[split]
+        return np.array([f"{n:05d} {key}" for n, key in enumerate(self.spectrograms[split].keys(pairs))])
 
-class PaperData:
+
+class PaperData(Data):
     """The four datasets of ``roomgen paper goetz``, checked: nothing that upstream and downstream share, no speaker in two splits.
+
+    Args:
+        training: False: only what the test needs is opened.
 
     Raises:
         RoomtrainError: a part is missing, of another kind, or splits leak.
         DatasetError: a part is damaged.
     """
 
-    def __init__(self, root: Path, *, device: torch.device | str = "cpu", workers: int = 2) -> None:
-        self.device, self.workers = device, workers
-        self._rirs = {part: open_part(root, f"{part}-rirs", family="rooms") for part in ("upstream", "downstream")}
-        self._speech = {part: open_part(root, f"{part}-speech", family="sources") for part in ("upstream", "downstream")}
+    def __init__(self, root: Path, place: Place, *, training: bool = True) -> None:
+        self.place = place
+        halves = ("upstream", "downstream") if training else ("downstream",)
+        self._rirs = {half: open_part(root, f"{half}-rirs", family="rooms") for half in halves}
+        self._speech = {half: open_part(root, f"{half}-speech", family="sources") for half in halves}
+        self._protocol: tuple[tuple[str, str], DownstreamData] | None = None
         groups = {
-            f"{part} {split}": self._speech[part].table(["split", "group"]).query("split == @split")["group"].astype(str).tolist()
-            for part in self._speech
+            f"{half} {split}": self._speech[half].table(["split", "group"]).query("split == @split")["group"].astype(str).tolist()
+            for half in halves
             for split in SPLITS
         }
         check_disjoint("speakers", groups)
         sizes = ["length_m", "width_m", "height_m"]
-        rooms = {part: self._rirs[part].table(sizes).drop_duplicates().astype(str).agg("×".join, axis=1) for part in self._rirs}
-        check_disjoint("rooms", {part: values.tolist() for part, values in rooms.items()})
+        rooms = {half: self._rirs[half].table(sizes).drop_duplicates().astype(str).agg("×".join, axis=1) for half in halves}
+        check_disjoint("rooms", {half: values.tolist() for half, values in rooms.items()})
         apart = self._rirs["downstream"].table(["split", "room_id"]).drop_duplicates()
         check_disjoint("rooms", {split: apart["room_id"][apart["split"] == split].astype(str).tolist() for split in SPLITS})
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return what results say of the data."""
-        named = {f"{part}-rirs": fingerprint(ds) for part, ds in self._rirs.items()}
-        return named | {f"{part}-speech": fingerprint(ds) for part, ds in self._speech.items()}
+        named = {f"{half}-rirs": fingerprint(ds) for half, ds in self._rirs.items()}
+        return named | {f"{half}-speech": fingerprint(ds) for half, ds in self._speech.items()}
 
     def upstream(self, settings: GoetzSettings) -> UpstreamData:
         """Return the data of the contrastive training: soft and hard sampling take one response of each room, unless told."""
-        rirs = load_bank(self._rirs["upstream"], device=self.device, workers=self.workers)
+        rirs = self._bank(self._rirs["upstream"])
         several = settings.strategy == "posind" or settings.upstream.every_rir
         per_room = settings.upstream.rirs_per_room if several else 1
         rank = rirs.table.groupby("room_id", observed=True).cumcount().to_numpy()
         rirs = rirs.part(rank < per_room)
         responses = Responses(rirs, n_samples=N_SAMPLES)
-        splits = {}
-        for split in ("train", "val"):
-            speech = load_bank(self._speech["upstream"], split=split, device=self.device, workers=self.workers)
-            splits[split] = _spectrograms(settings, speech, rirs, responses)
+        splits = {
+            split: _spectrograms(settings, self._bank(self._speech["upstream"], split), rirs, responses)
+            for split in ("train", "val")
+        }
         return UpstreamData(splits, rirs.codes("room_id"))
 
     def downstream(self, settings: GoetzSettings, *, split_by: str) -> DownstreamData:
-        """Return the samples of a protocol; see :class:`DownstreamSettings`."""
-        counts = settings.downstream
-        everything = load_bank(self._rirs["downstream"], device=self.device, workers=self.workers)
-        everything.table[RT60_MID] = mid_rt60_s(everything)
-        measured = np.isfinite(everything.table[["rt60_s", RT60_MID, "c50_db"]].to_numpy(dtype=np.float64)).all(axis=1)
+        """Return the samples of a protocol, see :class:`DownstreamSettings`; those asked for last are kept."""
+        asked = (split_by, settings.hash())
+        if self._protocol is None or self._protocol[0] != asked:
+            self._protocol = None  # frees them before the next are made
+            self._protocol = (asked, self._made(settings, split_by))
+        return self._protocol[1]
+
+    def _made(self, settings: GoetzSettings, split_by: str) -> DownstreamData:
+        counts, measured = settings.downstream, self._measured
+        root = self._rirs["downstream"].root
+        spectrograms, pairs = {}, {}
+        responses: Responses | None = None
+        for number, split in enumerate(SPLITS):
+            used = measured & ((self._everything.table["split"] == split).to_numpy() if split_by == "room" else True)
+            if not used.any():
+                raise RoomtrainError(f"{root} has no response in the split {split!r}.")
+            rirs = self._everything.part(used)
+            if responses is None or split_by == "room":
+                responses = Responses(rirs, n_samples=N_SAMPLES)
+            speech = self._bank(self._speech["downstream"], split)
+            spectrograms[split] = _spectrograms(settings, speech, rirs, responses)
+            pairs[split] = draw_pairs(counts, split, number, n_rirs=len(rirs), n_speech=len(speech))
+        return DownstreamData(spectrograms, pairs)
+
+    @cached_property
+    def _everything(self) -> Bank:
+        """All responses of downstream."""
+        bank = self._bank(self._rirs["downstream"])
+        bank.table[RT60_MID] = mid_rt60_s(bank.table["rt60_bands_s"].tolist())
+        return bank
+
+    @cached_property
+    def _measured(self) -> NDArray[np.bool_]:
+        """Which of them have every label."""
+        table = self._everything.table
+        measured: NDArray[np.bool_] = np.isfinite(table[["rt60_s", RT60_MID, "c50_db"]].to_numpy(dtype=np.float64)).all(axis=1)
         if measured.mean() < 0.9:
             raise DatasetError(
                 f"{self._rirs['downstream'].root}: RT60 or C50 of {int((~measured).sum())} of {len(measured)} "
                 "responses could not be measured."
             )
-        spectrograms, pairs = {}, {}
-        responses: Responses | None = None
-        for number, split in enumerate(SPLITS):
-            used = measured & ((everything.table["split"] == split).to_numpy() if split_by == "room" else True)
-            if not used.any():
-                raise RoomtrainError(f"{self._rirs['downstream'].root} has no response in the split {split!r}.")
-            rirs = everything.part(used)
-            if responses is None or split_by == "room":
-                responses = Responses(rirs, n_samples=N_SAMPLES)
-            speech = load_bank(self._speech["downstream"], split=split, device=self.device, workers=self.workers)
-            spectrograms[split] = _spectrograms(settings, speech, rirs, responses)
-            pairs[split] = draw_pairs(counts, split, number, n_rirs=len(rirs), n_speech=len(speech))
-        return DownstreamData(spectrograms, pairs)
+        return measured
 
-
-def mid_rt60_s(rirs: Bank) -> NDArray[np.float64]:
-    """Return the mean of the RT60s of the octaves of 500 and 1000 Hz (ISO 3382-1: T₃₀,mid), NaN where either was not measured.
-
-    The RT60 of a whole response is the decay of its lowest octave, wherever walls absorb less there, long after all that speech
-    excites has died away: what can be heard of a room in speech is this.
-    """
-    bands = np.array(rirs.table["rt60_bands_s"].tolist(), dtype=np.float64)
-    middle: NDArray[np.float64] = bands[:, 2:4].mean(axis=1)  # octaves begin at 125 Hz
-    return middle
-
-
-def shifted(spectrograms: Tensor, frames: NDArray[np.int64]) -> Tensor:
-    """Return (batch, 1, frequency, time) spectrograms, each turned round in time by its (batch,) number of frames."""
-    return torch.stack([x.roll(int(n), dims=-1) for x, n in zip(spectrograms, frames, strict=True)])
+    def _bank(self, dataset: Dataset, split: str | None = None) -> Bank:
+        bank = open_bank(dataset, split=split, device=self.place.device, workers=self.place.workers)
+        assert isinstance(bank, Bank)  # kind "memory"
+        return bank
 
 
 def draw_pairs(settings: DownstreamSettings, split: str, number: int, *, n_rirs: int, n_speech: int) -> Pairs:
@@ -245,9 +270,8 @@ def draw_pairs(settings: DownstreamSettings, split: str, number: int, *, n_rirs:
     count = int(getattr(settings, split))
     random = generator(settings.draw_seed, Purpose.SUBSET, sample=number)
     rir, speech = random.integers(n_rirs, size=count), random.integers(n_speech, size=count)
-    return Pairs(rir, speech, np.arange(count) + (number + 1) * 10_000_000)
+    return Pairs(rir, speech, np.arange(count))
 
 
 def _spectrograms(settings: GoetzSettings, speech: Bank, rirs: Bank, responses: Responses) -> Spectrograms:
-    standardise = settings.standardise == "spectrogram"
-    return Spectrograms(speech, rirs, noise=settings.snr_db, seed=settings.seed, responses=responses, standardise=standardise)
+    return Spectrograms(speech, rirs, noise=settings.snr_db, responses=responses, standardise=settings.standardise == "spectrogram")

@@ -6,11 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from roomtrain.config import FitSettings, Model, RunSettings
+from roomtrain.config import Mark, Model, RunSettings
+from roomtrain.fit_settings import FitSettings
 
 STRATEGIES = ("soft", "hard", "posind")
-TARGETS = ("rt60", "rt60_mid", "c50", "volume")
-"""What is estimated: RT60 of the whole response, RT60 of the octaves of 500 and 1000 Hz, C50, and the class of volume."""
 VOLUME_BOUNDARY_M3 = 160.0
 WARM_UP_TEMPERATURE = 0.1
 SEGMENT_S = 4.0
@@ -64,10 +63,9 @@ class DownstreamSettings(Model):
 
 
 class EvaluationSettings(Model):
-    """``snr_db``: the test is repeated with white noise at each of these ratios; ``resamples`` of the bootstrap over rooms."""
+    """``snr_db``: the test is repeated with white noise at each of these ratios."""
 
     snr_db: tuple[float, ...] = (30.0, 20.0, 10.0, 0.0)
-    resamples: Annotated[int, Field(ge=100)] = 1000
 
 
 class GoetzSettings(RunSettings):
@@ -91,7 +89,7 @@ class GoetzSettings(RunSettings):
     snr_db: tuple[float, float] | None = None
     shift: bool = False
     gain_db: Annotated[float, Field(ge=0)] = 0.0
-    cache_gb: Annotated[float, Field(ge=0)] = 4.0
+    cache_gb: Annotated[float, Mark.IDLE, Field(ge=0)] = 4.0
     upstream: UpstreamSettings = UpstreamSettings()
     downstream: DownstreamSettings = DownstreamSettings()
     supervised: FitSettings = FitSettings()
@@ -113,8 +111,3 @@ class GoetzSettings(RunSettings):
         fit = self.upstream.fit.model_copy(update={"max_epochs": self.upstream.warm_up_epochs, "patience": None})
         upstream = self.upstream.model_copy(update={"temperature": WARM_UP_TEMPERATURE, "fit": fit})
         return self.model_copy(update={"strategy": "soft", "upstream": upstream})
-
-    @property
-    def cell(self) -> str:
-        """Name of the cell: ``posind-0.1``, ``supervised``."""
-        return f"{self.strategy}-{self.upstream.temperature:g}" if self.contrastive else self.strategy

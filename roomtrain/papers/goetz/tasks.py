@@ -1,26 +1,26 @@
-"""The paper's three kinds of training as tasks for the loop: contrastive, heads on frozen embeddings, and supervised end to end."""
+"""The paper's two kinds of training from spectrograms as tasks for the loop: contrastive, and supervised end to end."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
+from roomtrain.augment import roll_each
+from roomtrain.draws import Draws
+from roomtrain.estimation import Shuffled, build_head, target_loss
 from roomtrain.losses import supcon
-from roomtrain.models.batch_norm import globalise
-from roomtrain.models.heads import Head
-from roomtrain.papers.goetz.data import N_FRAMES, DownstreamData, Pairs, Spectrograms, UpstreamData, bytes_of, shifted
+from roomtrain.papers.goetz.data import N_FRAMES, DownstreamData, Pairs, Spectrograms, UpstreamData, bytes_of
 from roomtrain.papers.goetz.network import EMBEDDING, Encoder, EncoderConfig, ProjectionHead
 from roomtrain.papers.goetz.sampling import Batch, BatchSampler
 from roomtrain.papers.goetz.settings import GoetzSettings
-from roomtrain.seeds import Purpose, generator, integer_seed
-from roomtrain.task import Task
-
-_EVALUATED_TOGETHER = 256
+from roomtrain.processes import gathered
+from roomtrain.seeds import Purpose, integer_seed
+from roomtrain.targets import Target
+from roomtrain.task import SPLITS, Loss, Task
 
 
 def new_encoder(settings: GoetzSettings, train: Spectrograms | None = None) -> Encoder:
@@ -35,9 +35,9 @@ def new_encoder(settings: GoetzSettings, train: Spectrograms | None = None) -> E
 class Contrastive(Task):
     """Upstream: samples with one response (posind: of one room) shall lie together, all others apart.
 
-    :meth:`loss` returns ``loss`` (SupCon, mean over the anchors) and ``nearest`` (share of samples whose nearest neighbour in the
-    batch is of their class). With several processes each computes its share of the spectrograms and embeddings; the loss is that of
-    the whole batch.
+    The loss is SupCon, the mean over the anchors; ``nearest`` is the share of samples whose nearest neighbour in the batch is of
+    their class. With several processes each computes its share of the spectrograms and embeddings; the loss is that of the whole
+    batch. Where all spectrograms of a split fit into ``cache_gb`` they are made once, unless training noise makes each a new one.
     """
 
     name = "upstream"
@@ -45,13 +45,10 @@ class Contrastive(Task):
     def __init__(self, settings: GoetzSettings, data: UpstreamData, *, rank: int = 0, world: int = 1) -> None:
         self.settings, self.data = settings, data
         upstream = settings.upstream
-        self.train_steps, self.val_steps = upstream.batches, upstream.val_batches
+        self.sizes = {"train": upstream.batches, "val": upstream.val_batches}
         self.encoder = new_encoder(settings, data.splits["train"])
-        self.projection = ProjectionHead()
-        self.model = nn.Sequential(self.encoder, self.projection)
+        self.model = nn.Sequential(self.encoder, ProjectionHead())
         self.rank, self.world = rank, world
-        if world > 1:
-            globalise(self.model)
         self._samplers = {
             split: BatchSampler(
                 settings.strategy,
@@ -64,47 +61,38 @@ class Contrastive(Task):
             )
             for number, (split, spectrograms) in enumerate(data.splits.items())
         }
-        self.kept = self._keep()
-
-    def _keep(self) -> dict[str, Tensor]:
-        """Return the spectrograms that are worth keeping: of every response with all speech, where that fits the limit."""
-        kept: dict[str, Tensor] = {}
-        left = self.settings.cache_gb * 1e9
-        for split, spectrograms in self.data.splits.items():
-            rirs, speech = len(spectrograms.rirs), len(spectrograms.speech)
-            if bytes_of(rirs * speech) <= left:
-                grid = np.stack(np.meshgrid(np.arange(rirs), np.arange(speech), indexing="ij")).reshape(2, -1)
-                kept[split] = spectrograms.all(Pairs(grid[0], grid[1], np.arange(grid.shape[1])))
-                left -= bytes_of(rirs * speech)
-        return kept
+        counts = {split: len(s.rirs) * len(s.speech) for split, s in data.splits.items()}
+        self.keeps = worth_keeping(settings, counts)
+        self._kept: dict[str, Tensor] = {}
 
     def sampled(self, split: str, epoch: int, step: int) -> Batch:
-        """Return which response meets which speech in a batch."""
+        """Return which response meets which speech in a batch, of all processes."""
         return self._samplers[split].batch(epoch, step)
 
-    def train_batch(self, epoch: int, step: int) -> Any:
-        sampled = self.sampled("train", epoch, step)
-        x, labels = self._batch("train", sampled)
-        count = len(sampled.label)
-        size = count // self.world
-        own = slice(self.rank * size, (self.rank + 1) * size)
-        return augmented(self.settings, x, own, epoch=epoch, step=step, count=count), labels
+    def host_batch(self, split: str, epoch: int, step: int) -> Any:
+        sampled = self.sampled(split, epoch if split == "train" else 0, step)
+        own = sampled.part(self.rank, self.world)
+        number = own.rir * len(self.data.splits[split].speech) + own.speech  # of the pair
+        place = step * len(sampled.label) + self.rank * len(own.label) + np.arange(len(own.label))  # in the epoch
+        return split, *map(torch.from_numpy, (own.rir, own.speech, number, place, own.label))
 
-    def val_batch(self, step: int) -> Any:
-        return self._batch("val", self.sampled("val", 0, step))
-
-    def _batch(self, split: str, sampled: Batch) -> tuple[Tensor, Tensor]:
-        spectrograms = self.data.splits[split]
-        mine = sampled.part(self.rank, self.world)
-        rir, speech = mine.rir, mine.speech
-        number = rir * len(spectrograms.speech) + speech
-        if split in self.kept:
-            x = self.kept[split][torch.as_tensor(number, device=self.kept[split].device)].float()
+    def device_batch(self, batch: tuple[str, Tensor, Tensor, Tensor, Tensor, Tensor], draws: Draws) -> tuple[Tensor, Tensor]:
+        split, rir, speech, number, place, label = batch
+        if split in self.keeps:
+            x = self._all_of(split, draws)[number].float()
         else:
-            x = spectrograms.make(Pairs(rir, speech, number))
-        return x, torch.as_tensor(mine.label, device=x.device)
+            x = self.data.splits[split].make(rir, speech, number, draws=draws)
+        return augmented(self.settings, x, place, draws) if split == "train" else x, label
 
-    def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    def _all_of(self, split: str, draws: Draws) -> Tensor:
+        if split not in self._kept:
+            spectrograms = self.data.splits[split]
+            rirs, speech = len(spectrograms.rirs), len(spectrograms.speech)
+            grid = np.stack(np.meshgrid(np.arange(rirs), np.arange(speech), indexing="ij")).reshape(2, -1)
+            self._kept[split] = spectrograms.all(Pairs(grid[0], grid[1], np.arange(grid.shape[1])), draws=draws)
+        return self._kept[split]
+
+    def losses(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Iterator[Loss]:
         spectrograms, labels = batch
         z = model(spectrograms)
         if self.world > 1:
@@ -113,169 +101,98 @@ class Contrastive(Task):
         with torch.no_grad():
             similarity = (z @ z.T).fill_diagonal_(-2.0)
             nearest = (labels[similarity.argmax(dim=1)] == labels).float().mean()
-        return {"loss": loss, "nearest": nearest}
+        yield Loss(loss, {"nearest": nearest})
+
+    def count(self, batch: tuple[Tensor, Tensor]) -> int:
+        return len(batch[1])
 
     def keys(self, epoch: int, step: int) -> list[str]:
         sampled = self.sampled("train", epoch, step)
         return self.data.splits["train"].keys(Pairs(sampled.rir, sampled.speech, sampled.rir))
 
 
-def gathered(x: Tensor) -> Tensor:
-    """Return the rows of all processes, one after another; gradients go back to each."""
-    if x.is_floating_point():
-        from torch.distributed.nn.functional import all_gather
+class Supervised(Shuffled):
+    """The baseline: encoder and head end to end, with dropout.
 
-        parts = all_gather(x)  # type: ignore[no-untyped-call]
-    else:
-        parts = [torch.empty_like(x) for _ in range(torch.distributed.get_world_size())]
-        torch.distributed.all_gather(parts, x)
-    return torch.cat(list(parts))
-
-
-def drawn_shifts(settings: GoetzSettings, epoch: int, step: int, count: int) -> NDArray[np.int64]:
-    """Return by how many frames the samples of a batch are turned round."""
-    return generator(settings.seed, Purpose.CROP, epoch=epoch, sample=step).integers(N_FRAMES, size=count)
-
-
-def drawn_gains(settings: GoetzSettings, epoch: int, step: int, count: int) -> NDArray[np.float32]:
-    """Return what the gains of the samples of a batch add to their natural logarithms of power."""
-    gains_db = generator(settings.seed, Purpose.GAIN, epoch=epoch, sample=step).uniform(-1.0, 1.0, size=count) * settings.gain_db
-    return np.asarray(gains_db * np.log(10.0) / 10.0, dtype=np.float32)
-
-
-def augmented(settings: GoetzSettings, x: Tensor, own: slice, *, epoch: int, step: int, count: int) -> Tensor:
-    """Return a process's ``own`` spectrograms of the ``count`` in a batch, turned round in time and with other gains, if set."""
-    if settings.shift:
-        x = shifted(x, drawn_shifts(settings, epoch, step, count)[own])
-    if settings.gain_db:
-        x = x + torch.as_tensor(drawn_gains(settings, epoch, step, count)[own], device=x.device)[:, None, None, None]
-    return x
-
-
-def build_head(target: str, train_targets: Tensor, *, seed: int) -> Head:
-    """Return an untrained head; a regression starts at the mean of its targets."""
-    torch.manual_seed(integer_seed(seed, Purpose.MODEL, sample=1))
-    if target == "volume":
-        return Head(EMBEDDING, n_outputs=2)
-    head = Head(EMBEDDING, positive=target.startswith("rt60"))
-    head.start_at(float(train_targets.float().mean()))
-    return head
-
-
-def target_loss(target: str, output: Tensor, truth: Tensor) -> dict[str, Tensor]:
-    """Return ``loss``, and ``accuracy`` of a classification."""
-    if target != "volume":
-        return {"loss": functional.mse_loss(output.float(), truth)}
-    return {
-        "loss": functional.cross_entropy(output.float(), truth),
-        "accuracy": (output.argmax(dim=1) == truth).float().mean(),
-    }
-
-
-class _Shuffled(Task):
-    """Batches of a permutation of the training samples, drawn for each epoch; each process takes its share of every batch."""
-
-    def __init__(self, settings: GoetzSettings, *, n_train: int, n_val: int, rank: int, world: int) -> None:
-        self.settings, self.rank, self.world = settings, rank, world
-        self.n_train, self.n_val = n_train, n_val
-        self.train_steps = n_train // settings.downstream.batch
-        self.val_steps = -(-n_val // _EVALUATED_TOGETHER)
-        self._order: tuple[int, np.ndarray[Any, np.dtype[np.int64]]] = (-1, np.zeros(0, dtype=np.int64))
-
-    def places(self, epoch: int, step: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Return which training samples are in a batch."""
-        if self._order[0] != epoch:
-            self._order = (epoch, generator(self.settings.seed, Purpose.ORDER, epoch=epoch).permutation(self.n_train))
-        size = self.settings.downstream.batch
-        return self._order[1][step * size : (step + 1) * size]
-
-    def val_places(self, step: int) -> slice:
-        """Return which validation samples are in a batch: the same in every process."""
-        return slice(step * _EVALUATED_TOGETHER, min((step + 1) * _EVALUATED_TOGETHER, self.n_val))
-
-
-class Downstream(_Shuffled):
-    """A head on embeddings that are computed once; :meth:`loss` returns ``loss`` (MSE or cross entropy) and ``accuracy``."""
+    Args:
+        kept: spectrograms of the splits that are kept, filled when they are first asked for; all targets share them.
+    """
 
     def __init__(
         self,
         settings: GoetzSettings,
-        target: str,
+        target: Target,
+        data: DownstreamData,
+        kept: dict[str, Tensor],
         *,
-        embeddings: dict[str, Tensor],
-        truth: dict[str, Tensor],
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        super().__init__(settings, n_train=len(embeddings["train"]), n_val=len(embeddings["val"]), rank=rank, world=world)
-        self.name, self.target = target, target
-        self.embeddings, self.truth = embeddings, truth
-        self.model = build_head(target, truth["train"], seed=settings.seed)
-
-    def train_batch(self, epoch: int, step: int) -> Any:
-        places = torch.as_tensor(self.places(epoch, step)[self.rank :: self.world], device=self.embeddings["train"].device)
-        return self.embeddings["train"][places], self.truth["train"][places]
-
-    def val_batch(self, step: int) -> Any:
-        return self.embeddings["val"][self.val_places(step)], self.truth["val"][self.val_places(step)]
-
-    def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        return target_loss(self.target, model(batch[0]), batch[1])
-
-
-class Supervised(_Shuffled):
-    """The baseline: encoder and head end to end, with dropout; :meth:`loss` as that of :class:`Downstream`."""
-
-    def __init__(
-        self, settings: GoetzSettings, target: str, data: DownstreamData, kept: dict[str, Tensor], *, rank: int = 0, world: int = 1
-    ) -> None:
-        super().__init__(settings, n_train=len(data.pairs["train"]), n_val=len(data.pairs["val"]), rank=rank, world=world)
-        self.name, self.target, self.data = f"supervised {target}", target, data
-        self.truth = {split: data.target(target, split) for split in ("train", "val")}
-        self.encoder = new_encoder(settings, data.spectrograms["train"])
-        self.head = build_head(target, self.truth["train"], seed=settings.seed)
-        self.model = nn.Sequential(self.encoder, self.head)
-        if world > 1:
-            globalise(self.model)
+        counts = {split: len(data.pairs[split]) for split in SPLITS}
+        super().__init__(
+            seed=settings.seed,
+            n_train=counts["train"],
+            n_val=counts["val"],
+            batch=settings.downstream.batch,
+            rank=rank,
+            world=world,
+        )
+        self.name, self.settings, self.target, self.data = f"supervised {target.name}", settings, target, data
+        self.truth = {split: data.truth(target, split) for split in SPLITS}
+        encoder = new_encoder(settings, data.spectrograms["train"])
+        self.model = nn.Sequential(encoder, build_head(target, EMBEDDING, seed=settings.seed, truth=self.truth["train"]))
+        self.keeps = worth_keeping(settings, counts)
         self._kept = kept
 
-    def train_batch(self, epoch: int, step: int) -> Any:
-        places = self.places(epoch, step)
-        x, truth = self._batch("train", places[self.rank :: self.world])
-        own = slice(self.rank, None, self.world)
-        return augmented(self.settings, x, own, epoch=epoch, step=step, count=len(places)), truth
+    def host_batch(self, split: str, epoch: int, step: int) -> Any:
+        places = self.own_places(split, epoch, step)
+        return split, places, *self.data.pairs[split].part(places.numpy()).tensors()
 
-    def val_batch(self, step: int) -> Any:
-        return self._batch("val", np.arange(self.n_val)[self.val_places(step)])
-
-    def _batch(self, split: str, places: np.ndarray[Any, np.dtype[np.int64]]) -> tuple[Tensor, Tensor]:
-        truth = self.truth[split]
-        index = torch.as_tensor(places, device=truth.device)
-        if split in self._kept:
-            x = self._kept[split][index].float()
+    def device_batch(self, batch: tuple[str, Tensor, Tensor, Tensor, Tensor], draws: Draws) -> tuple[Tensor, Tensor]:
+        split, places, *pairs = batch
+        if split in self.keeps:
+            if split not in self._kept:
+                self._kept[split] = self.data.spectrograms[split].all(self.data.pairs[split], draws=draws)
+            x = self._kept[split][places].float()
         else:
-            x = self._spectrograms(split).make(self.data.pairs[split].part(places))
-        return x, truth[index]
+            x = self.data.spectrograms[split].make(*pairs, draws=draws)
+        return augmented(self.settings, x, places, draws) if split == "train" else x, self.truth[split][places]
 
-    def _spectrograms(self, split: str) -> Spectrograms:
-        return self.data.spectrograms[split]
+    def losses(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Iterator[Loss]:
+        yield target_loss(self.target, model(batch[0]), batch[1])
 
-    def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        return target_loss(self.target, model(batch[0]), batch[1])
+    def count(self, batch: tuple[Tensor, Tensor]) -> int:
+        return len(batch[1])
 
     def keys(self, epoch: int, step: int) -> list[str]:
-        return self._spectrograms("train").keys(self.data.pairs["train"].part(self.places(epoch, step)))
+        return self.data.spectrograms["train"].keys(self.data.pairs["train"].part(self.places(epoch, step)))
 
 
-def kept_spectrograms(settings: GoetzSettings, data: DownstreamData) -> dict[str, Tensor]:
-    """Return the spectrograms of train and val that fit the limit of the settings; all supervised targets share them."""
-    kept: dict[str, Tensor] = {}
-    left = settings.cache_gb * 1e9
-    for split in ("train", "val"):
-        if bytes_of(len(data.pairs[split])) <= left:
-            kept[split] = data.spectrograms[split].all(data.pairs[split])
-            left -= bytes_of(len(data.pairs[split]))
+def worth_keeping(settings: GoetzSettings, counts: dict[str, int]) -> set[str]:
+    """Return the splits whose so many spectrograms are made once: what fits the limit, and does not change from epoch to epoch."""
+    kept, left = set(), settings.cache_gb * 1e9
+    for split, count in counts.items():
+        anew = split == "train" and settings.snr_db is not None
+        if not anew and bytes_of(count) <= left:
+            kept.add(split)
+            left -= bytes_of(count)
     return kept
+
+
+def augmented(settings: GoetzSettings, x: Tensor, samples: Tensor, draws: Draws) -> Tensor:
+    """Return spectrograms turned round in time and with other gains, if set.
+
+    Args:
+        x: (batch, 1, frequency, time)
+        samples: (batch,) their numbers in the epoch.
+    """
+    if settings.shift:
+        x = roll_each(x, draws.integers(Purpose.CROP, samples, N_FRAMES))
+    if settings.gain_db:
+        # To natural logarithms of power, which the spectrograms are.
+        limit = settings.gain_db * float(np.log(10.0)) / 10.0
+        x = x + draws.uniform(Purpose.GAIN, samples, None, -limit, limit)[:, None, None, None]
+    return x
 
 
 @torch.no_grad()
@@ -284,6 +201,7 @@ def embed_all(
     spectrograms: Spectrograms,
     pairs: Pairs,
     *,
+    draws: Draws,
     snr_db: tuple[float, float] | None = None,
     levelled: bool = False,
 ) -> Tensor:
@@ -292,5 +210,5 @@ def embed_all(
     ``levelled``: each spectrogram as loud as the training set in the mean, see :meth:`Encoder.levelled`.
     """
     encoder.eval()
-    batches = spectrograms.batches(pairs, snr_db=snr_db)
+    batches: Sequence[Tensor] | Iterator[Tensor] = spectrograms.batches(pairs, draws=draws, snr_db=snr_db)
     return torch.cat([encoder(encoder.levelled(batch) if levelled else batch) for batch in batches])

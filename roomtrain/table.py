@@ -1,0 +1,124 @@
+"""A paper's table beside ours: from results alone, as Markdown for people and as values for programs. No torch is needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from roomtrain.errors import RoomtrainError
+from roomtrain.paper import Paper
+from roomtrain.targets import Target
+
+
+def table(paper: Paper, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return all cells: protocol → target → cell → metric → ``mean``, ``std`` over seeds, ``interval``, ``paper``.
+
+    The interval is that of the first seed: 95 % by bootstrap over groups. One seed has no deviation (None).
+
+    Raises:
+        RoomtrainError: results of different presets or data, or one cell of different settings, which do not belong in one table.
+    """
+    if not results:
+        raise RoomtrainError(f"there are no results: `roomtrain train {paper.name} --all` makes them.")
+    for name, what in (("preset", "presets"), ("data", "data")):
+        if len({json.dumps(result[name], sort_keys=True) for result in results}) > 1:
+            raise RoomtrainError(f"these results are of different {what}: make a table of each.")
+    by_cell: dict[tuple[str, int], set[str]] = {}
+    for result in results:
+        by_cell.setdefault((result["cell"], result["seed"]), set()).add(result["settings_hash"])
+    for (cell, seed), hashes in by_cell.items():
+        if len(hashes) > 1:
+            raise RoomtrainError(
+                f"there are {len(hashes)} results of {cell}, seed {seed}, with different settings: make a table of each."
+            )
+    cells: dict[str, Any] = {}
+    for protocol in paper.protocols:
+        for target in paper.targets:
+            of_cell: dict[str, list[dict[str, Any]]] = {}
+            for result in results:
+                found = result["protocols"].get(protocol, {}).get(target.name)
+                if found is not None:
+                    of_cell.setdefault(result["cell"], []).append(found)
+            for cell, measured in of_cell.items():
+                cells.setdefault(protocol, {}).setdefault(target.name, {})[cell] = {
+                    metric: _summary(
+                        [values[metric] for values in measured],
+                        measured[0]["interval"][metric],
+                        paper.published.values.get((cell, protocol, target.name, metric)),
+                    )
+                    for metric in target.metrics
+                }
+    first = results[0]
+    return {
+        "paper": paper.name,
+        "preset": first["preset"],
+        "reduced": first["reduced"],
+        "seeds": sorted({result["seed"] for result in results}),
+        "devices": sorted({result["device"].split(",")[0] for result in results}),  # however many threads
+        "cells": cells,
+    }
+
+
+def markdown(paper: Paper, values: dict[str, Any]) -> str:
+    """Return the table for reading: a block per protocol and target, ours with the 95 % interval of the first number."""
+    seeds = values["seeds"]
+    lines = [
+        f"Preset `{values['preset']}`, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}, on {', '.join(values['devices'])}."
+        + (f" Reduced: {values['reduced']}." if values["reduced"] else "")
+    ]
+    for protocol, targets in values["cells"].items():
+        lines += ["", f"**{paper.protocols[protocol]}**"]
+        for name, cells in targets.items():
+            lines += ["", *_block(paper, protocol, paper.target(name), cells)]
+    return "\n".join(lines)
+
+
+def _block(paper: Paper, protocol: str, target: Target, cells: dict[str, Any]) -> list[str]:
+    columns = paper.published.columns
+    lines = [f"| {target.heading()} | {' | '.join(columns)} |", f"|{'---|' * (1 + len(columns))}"]
+    for title, row in paper.rows(list(cells)).items():
+        ours = [_ours(target, cells.get(cell)) for cell in row]
+        theirs = [_theirs(paper, cell, protocol, target) for cell in row]
+        if len(row) == len(columns):
+            lines.append(f"| {title} | {' | '.join(ours)} |")
+            if any(theirs):
+                lines.append(f"| *paper* | {' | '.join(theirs)} |")
+            continue
+        # A cell that all columns have in common: the paper's number stands beside ours, what is left over stays empty.
+        beside = f" *paper:* {theirs[0]}" if theirs[0] and columns[1] != "paper" else f" {theirs[0]}" if theirs[0] else ""
+        lines.append(f"| {title} | {ours[0]} |{beside} |{' |' * (len(columns) - 2)}")
+    return lines
+
+
+def _summary(found: list[float | None], interval: Sequence[float | None], paper: float | None) -> dict[str, Any]:
+    known = [value for value in found if value is not None]
+    return {
+        "mean": float(np.mean(known)) if known else None,
+        "std": float(np.std(known, ddof=1)) if len(known) > 1 else None,
+        "interval": list(interval),
+        "paper": paper,
+    }
+
+
+def _ours(target: Target, values: dict[str, Any] | None) -> str:
+    if values is None:
+        return "—"
+    shown = []
+    for place, (metric, summary) in enumerate(values.items()):
+        text = target.text(metric, summary["mean"])
+        if summary["std"] is not None:
+            text += f" ± {target.text(metric, summary['std'])}"
+        if place == 0 and summary["interval"][0] is not None:
+            text += f" ({'–'.join(target.text(metric, end) for end in summary['interval'])})"
+        shown.append(text)
+    return " / ".join(shown)
+
+
+def _theirs(paper: Paper, cell: str, protocol: str, target: Target) -> str:
+    values = [paper.published.values.get((cell, protocol, target.name, metric)) for metric in target.metrics]
+    if all(value is None for value in values):
+        return ""
+    return f"*{' / '.join(target.text(metric, value) for metric, value in zip(target.metrics, values, strict=True))}*"
