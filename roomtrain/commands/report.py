@@ -1,4 +1,4 @@
-"""`roomtrain table`, `figures`, `config` and `bench`: what was reached, in pictures too; all settings; where the time goes."""
+"""`roomtrain table`, `figures` and `config`: what was reached, in pictures too, and all settings."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ import typer
 
 from roomgen.settings import parse_assignment
 from roomtrain.commands.common import (
+    ConfigOption,
     DataOption,
-    DeviceOption,
     JsonOption,
     PaperArgument,
-    PrecisionOption,
     PresetOption,
     SetOption,
-    check_paper,
     print_result,
 )
 from roomtrain.errors import RoomtrainError
+from roomtrain.paper import get_paper
 
 RunsOption = Annotated[Path | None, typer.Option(help="folder of runs  [default: the results that come with roomtrain]")]
 
@@ -28,18 +27,21 @@ RunsOption = Annotated[Path | None, typer.Option(help="folder of runs  [default:
 def table(
     paper: PaperArgument,
     runs: RunsOption = None,
+    cell: Annotated[str | None, typer.Option(metavar="NAME", help="this cell alone, a row per target")] = None,
     publish: Annotated[Path | None, typer.Option(metavar="DIR", help="also copy the results there, a small file per run")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print the paper's table beside ours, mean ± standard deviation over seeds, with 95 % intervals over rooms."""
-    from roomtrain.papers.goetz import table as tables
+    from roomtrain import results as found
+    from roomtrain import table as tables
 
-    check_paper(paper)
-    results = tables.published_results() if runs is None else tables.results_in([runs])
-    values = tables.table(results)
+    chosen = get_paper(paper)
+    results = found.published_results(chosen) if runs is None else found.results_in([runs], chosen)
+    values = tables.table(chosen, results)
     if publish is not None:
-        tables.publish(results, publish)
-    print_result(values, as_json, tables.markdown(values))
+        found.publish(results, publish)
+    text = tables.markdown(chosen, values) if cell is None else tables.cell_markdown(chosen, values, cell)
+    print_result(values, as_json, text)
 
 
 def figures(
@@ -48,52 +50,40 @@ def figures(
     data: DataOption = None,
     out: Annotated[Path, typer.Option(help="folder for the PNGs")] = Path("figures"),
     rooms: Annotated[
-        list[Path] | None, typer.Option(metavar="RUN", help="runs whose embeddings of five rooms are drawn; may be repeated")
+        list[Path] | None, typer.Option(metavar="RUN", help="runs whose embeddings are drawn; may be repeated")
     ] = None,
 ) -> None:
-    """Draw the paper's figures: distributions and rooms (with --data), temperature scan and errors (from --runs)."""
-    from roomtrain.papers.goetz import figures as drawings
-    from roomtrain.papers.goetz import table as tables
+    """Draw the paper's figures: from results (--runs), and from data and trained runs where they are given (--data, --rooms)."""
+    from roomtrain import results as found
 
-    check_paper(paper)
-    results = tables.published_results() if runs is None else tables.results_in([runs])
-    drawn = []
-    if results:
-        drawn += [drawings.draw_temperatures(results, out), drawings.draw_errors(results, out)]
-    if data is not None:
-        drawn.append(drawings.draw_distributions(data, out))
-        shown = rooms or ([] if runs is None else drawings.soft_and_hard(runs))
-        if shown:
-            drawn.append(drawings.draw_rooms(shown, data, out))
+    chosen = get_paper(paper)
+    results = found.published_results(chosen) if runs is None else found.results_in([runs], chosen)
+    shown = rooms or ([] if runs is None else sorted({path.parent for path in runs.rglob("settings.json")}))
+    drawn = chosen.figures(results, out, data=data, runs=shown)
     if not drawn:
         raise RoomtrainError("there is nothing to draw: give --runs (trained) or --data.")
     for path in drawn:
         print(f"drawn      {path}")
 
 
-def config(paper: PaperArgument, preset: PresetOption = "paper", set_: SetOption = None, as_json: JsonOption = False) -> None:
-    """Print every setting of a preset, with overrides laid over it."""
-    from roomtrain.config import load_settings
-    from roomtrain.papers.goetz.settings import GoetzSettings
-
-    check_paper(paper)
-    settings = load_settings("goetz", preset, dict(parse_assignment(text) for text in set_ or []), model=GoetzSettings)
-    values = settings.model_dump(mode="json")
-    print_result({**values, "hash": settings.hash()}, as_json, "\n".join(_leaves(values)))
-
-
-def bench(
-    data: DataOption = None,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "32-true",
-    steps: Annotated[int, typer.Option(help="training steps that are timed", min=3, max=10_000)] = 40,
+def config(
+    paper: PaperArgument,
+    preset: PresetOption = "paper",
+    config: ConfigOption = None,
+    cell: Annotated[str | None, typer.Option(metavar="NAME", help="a cell of the paper's table, by name or number")] = None,
+    set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure where the time of a training step goes, and the fast paths against plain torch."""
-    from roomtrain.papers.goetz.bench import run, text
+    """Print every setting of a preset, with overrides laid over it."""
+    from roomtrain.plans import find_cell, settings_of
 
-    result = run(data, device=device, precision=precision, steps=steps)
-    print_result(result, as_json, text(result))
+    chosen = get_paper(paper)
+    overrides = dict(parse_assignment(text) for text in set_ or [])
+    if cell is not None:
+        overrides |= find_cell(chosen, cell).overrides
+    settings = settings_of(chosen, preset, overrides, config=config)
+    values = settings.model_dump(mode="json")
+    print_result({**values, "hash": settings.hash()}, as_json, "\n".join(_leaves(values)))
 
 
 def _leaves(values: object, prefix: str = "") -> list[str]:
