@@ -12,7 +12,7 @@ DATA ?= data/
 RUNS ?= runs/
 PRESET ?= small
 
-.PHONY: help rooms train-goetz test lint types pytest bench format clean
+.PHONY: help rooms train-goetz test lint types pytest bench gpu format clean
 
 help: ## list what make can do
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ pytest: .venv/.installed-dev
 
 bench: .venv/.installed-dev ## measure the engines, labels and writer
 	$(BIN)/roomgen bench
+
+gpu: .venv/.installed-train ## on a machine with a GPU, all that it must show, into gpu.json: ten minutes at most
+	$(BIN)/roomtrain gpu --out gpu.json
 
 format: .venv/.installed-dev ## put the code into its format
 	$(BIN)/ruff check --fix .
