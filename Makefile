@@ -7,23 +7,33 @@ BIN := .venv/bin
 N ?= 110
 OUT ?= shards/
 
+# Corpora that a paper's data are made of; what is not given has an embedded stand-in.
 LIBRISPEECH ?=
+SPEECHOCEAN762 ?=
+TAU ?=
+ESC50 ?=
+FSDNOISY18K ?=
+MICIRP ?=
+CORPORA = $(if $(LIBRISPEECH),--speech "$(LIBRISPEECH)") $(if $(SPEECHOCEAN762),--speech "$(SPEECHOCEAN762)") \
+	$(if $(TAU),--scenes "$(TAU)") $(if $(ESC50),--events "$(ESC50)") $(if $(FSDNOISY18K),--events "$(FSDNOISY18K)") \
+	$(if $(MICIRP),--dirs "$(MICIRP)")
 DATA ?= data/
 RUNS ?= runs/
 PRESET ?= small
 
-.PHONY: help rooms train-goetz test lint types pytest bench gpu format clean
+.PHONY: help rooms always test lint types pytest bench gpu format clean
 
 help: ## list what make can do
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 rooms: .venv/.installed ## simulate 110 rooms into shards/ (N=… OUT=… to change)
 	$(BIN)/roomgen rooms --n $(N) --out $(OUT)
 
-train-goetz: .venv/.installed-train ## Götz et al. whole: data, every cell of Table 2, the table (LIBRISPEECH=… PRESET=paper to change)
-	$(BIN)/roomgen paper goetz --out $(DATA)goetz $(if $(LIBRISPEECH),--speech "$(LIBRISPEECH)")
-	$(BIN)/roomtrain train goetz --all --data $(DATA)goetz --out $(RUNS)goetz --preset $(PRESET) --json > /dev/null
-	$(BIN)/roomtrain table goetz --runs $(RUNS)goetz
+train-%: .venv/.installed-train always ## a paper whole, such as train-goetz: data, every cell, the table (LIBRISPEECH=… PRESET=paper to change)
+	@$(BIN)/roomtrain config $* --preset $(PRESET) > /dev/null
+	$(BIN)/roomgen paper $* --out $(DATA)$* $(strip $(CORPORA))
+	$(BIN)/roomtrain train $* --all --data $(DATA)$* --out $(RUNS)$* --preset $(PRESET) --json > /dev/null
+	$(BIN)/roomtrain table $* --runs $(RUNS)$*
 
 test: lint types pytest ## lint, types and tests
 

@@ -22,6 +22,11 @@ def open_part(root: Path, part: str, *, family: str) -> Dataset:
         DatasetError: it is damaged or of another schema.
     """
     folder = root / part
+    if (root / DATASET_FILE).is_file():
+        raise RoomtrainError(
+            f"{root} is a dataset, where a folder with the datasets of a paper is needed: make one with `roomgen paper … --out DIR`, "
+            "and give --data DIR."
+        )
     if not folder.is_dir():
         raise RoomtrainError(
             f"{root} has no dataset {part}/: make all that the paper needs with `roomgen paper … --out {root}`, "

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from roomgen.errors import suggest
 from roomtrain.errors import RoomtrainError
 from roomtrain.paper import Paper
 from roomtrain.targets import Target
@@ -74,6 +75,24 @@ def markdown(paper: Paper, values: dict[str, Any]) -> str:
         for name, cells in targets.items():
             lines += ["", *_block(paper, protocol, paper.target(name), cells)]
     return "\n".join(lines)
+
+
+def cell_markdown(paper: Paper, values: dict[str, Any], cell: str) -> str:
+    """Return one cell for reading: a table per protocol, a row per target, the paper's numbers beside ours.
+
+    Raises:
+        RoomtrainError: there are no results of that cell.
+    """
+    lines: list[str] = []
+    for protocol, targets in values["cells"].items():
+        rows = [(paper.target(name), cells[cell]) for name, cells in targets.items() if cell in cells]
+        if rows:
+            lines += ["", f"| {cell}, protocol `{protocol}` | here | paper |", "|---|---|---|"]
+            lines += [f"| {t.heading()} | {_ours(t, found)} | {_theirs(paper, cell, protocol, t)} |" for t, found in rows]
+    if not lines:
+        there = sorted({name for targets in values["cells"].values() for cells in targets.values() for name in cells})
+        raise RoomtrainError(f"there are no results of {cell!r}.{suggest(cell, there)} Cells: {', '.join(there)}.")
+    return "\n".join(lines[1:])
 
 
 def _block(paper: Paper, protocol: str, target: Target, cells: dict[str, Any]) -> list[str]:
