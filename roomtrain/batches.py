@@ -26,7 +26,7 @@ class Ahead:
     def __init__(self, task: Task, device: torch.device) -> None:
         self._task, self._device = task, device
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     def batches(self, split: str, epoch: int, steps: Sequence[int]) -> Iterator[Any]:
         """Yield the batches of some steps of an epoch, in their order, on the device."""

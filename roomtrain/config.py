@@ -75,8 +75,13 @@ def _deciding(settings: BaseModel) -> dict[str, Any]:
 Settings = TypeVar("Settings", bound=RunSettings)
 
 
-def load_settings(paper: str, preset: str, overrides: Mapping[str, Any], *, model: type[Settings]) -> Settings:
+def load_settings(
+    paper: str, preset: str, overrides: Mapping[str, Any], *, model: type[Settings], package: str = "roomtrain"
+) -> Settings:
     """Return the settings of a paper's preset with overrides (dotted key to value) laid over it.
+
+    Args:
+        package: whose ``presets/PAPER-PRESET.toml`` is read.
 
     Raises:
         RoomtrainError: no such preset.
@@ -84,5 +89,5 @@ def load_settings(paper: str, preset: str, overrides: Mapping[str, Any], *, mode
     """
     if preset not in SIZES:
         raise RoomtrainError(f"unknown preset {preset!r}.{suggest(preset, SIZES)} Presets: {', '.join(SIZES)}.")
-    text = (resources.files("roomtrain") / "presets" / f"{paper}-{preset}.toml").read_text(encoding="utf-8")
+    text = (resources.files(package) / "presets" / f"{paper}-{preset}.toml").read_text(encoding="utf-8")
     return resolve({"paper": paper, "preset": preset, **tomllib.loads(text)}, overrides, model=model)

@@ -24,8 +24,8 @@ def open_part(root: Path, part: str, *, family: str) -> Dataset:
     folder = root / part
     if (root / DATASET_FILE).is_file():
         raise RoomtrainError(
-            f"{root} is a dataset, where a folder with the datasets of a paper is needed: make one with `roomgen paper … --out DIR`, "
-            "and give --data DIR."
+            f"{root} is a dataset, where a folder with all datasets of a paper is needed: make one by "
+            "`roomgen paper … --out DIR`, and give --data DIR."
         )
     if not folder.is_dir():
         raise RoomtrainError(

@@ -115,6 +115,8 @@ class Paper(ABC):
     protocols: ClassVar[Mapping[str, str]]
     """How training and test are divided, in the order of the table: name → what it means."""
     published: ClassVar[Published]
+    presets: ClassVar[str] = "roomtrain"
+    """Package whose folder ``presets`` holds NAME-paper.toml, NAME-small.toml and NAME-smoke.toml."""
     breakdown: ClassVar[Breakdown | None] = None
     owned: ClassVar[tuple[str, ...]] = ()
     """Settings that the cells of the table set: ``--set`` of one beside ``--all`` is refused."""

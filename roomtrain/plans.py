@@ -39,7 +39,7 @@ def settings_of(
         if "seed" in overrides:
             raise RoomtrainError("--set seed=…: give --seed.")
         laid["seed"] = seed
-    return load_settings(paper.name, preset, laid, model=paper.Settings)
+    return load_settings(paper.name, preset, laid, model=paper.Settings, package=paper.presets)
 
 
 def plan(

@@ -60,7 +60,7 @@ class Progress:
         self._took: dict[str, list[float]] = {}
         self._bar: Any = None
         self._total = self._done = self._first = 0
-        self._began = self._said = time.monotonic()
+        self._began = self._said = self._stage_began = time.monotonic()
         self._loss = ""
 
     def cell(self, name: str, stages: Sequence[str]) -> None:
@@ -70,12 +70,12 @@ class Progress:
     def stage(self) -> None:
         """Another stage begins."""
         self._stage += 1
-        self._began = time.monotonic()
+        self._stage_began = time.monotonic()
 
     def ended(self, *, trained: bool) -> None:
         """The stage is done; one that was trained before says nothing of how long others take."""
         if trained and self._stage:
-            self._took.setdefault(self._stages[self._stage - 1], []).append(time.monotonic() - self._began)
+            self._took.setdefault(self._stages[self._stage - 1], []).append(time.monotonic() - self._stage_began)
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -92,7 +92,7 @@ class Progress:
         self._done = step
         if self._bar is not None:
             self._bar.update(step - self._bar.n)
-        elif time.monotonic() - self._said > _LINE_EVERY_S:
+        elif step < self._total and time.monotonic() - self._said > _LINE_EVERY_S:
             self._say(f"step {step} of {self._total}{self._loss}{self.left()}")
 
     def logged(self, values: Mapping[str, float], speed: Mapping[str, float]) -> None:
@@ -113,15 +113,15 @@ class Progress:
         if steps < 1:
             return ""
         seconds = (time.monotonic() - self._began) / steps * (self._total - self._done)
-        known = True
+        known = True  # how long every stage that is to come takes, from one that was of its name
         coming = [*self._stages[self._stage :], *(list(self._stages) * (self._cells - self._cell))]
         for stage in coming:
             took = self._took.get(stage)
             known = known and took is not None
             seconds += sum(took) / len(took) if took else 0.0
-        if not known:
-            return f", {duration(seconds)} of this stage left" if coming else f", {duration(seconds)} left"
-        return f", {duration(seconds)} left"
+        if seconds < 1.0:
+            return ""
+        return f", {duration(seconds)} left" if known else f", {duration(seconds)} of this stage left"
 
     def _say(self, text: str) -> None:
         self._said = time.monotonic()

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy import fft as scipy_fft
 from torch import Tensor
 
@@ -66,36 +62,3 @@ def with_noise(audio: Tensor, *, snr_db: Tensor, noise: Tensor) -> Tensor:
     signal, drawn = (x.square().sum(dim=1, dtype=torch.float64) for x in (audio, noise))
     share = 10.0 ** (-snr_db.to(audio.device, torch.float64, non_blocking=True) / 20.0)
     return torch.addcmul(audio, ((signal / drawn).sqrt() * share).to(audio.dtype)[:, None], noise)
-
-
-def add_noise(audio: Tensor, *, snr_db: Tensor, seeds: Sequence[int] | NDArray[np.int64]) -> Tensor:
-    """Add white Gaussian noise, scaled so that each signal has exactly its signal-to-noise ratio.
-
-    The ratio is between the energies of these very samples: the noise that was drawn is scaled by its own energy, not by its
-    expectation. A silent signal stays silent, as no noise stands in a finite ratio to it; an SNR of +inf adds none.
-
-    Args:
-        audio: floating point.
-        snr_db: in dB.
-        seeds: of the noise of each signal, see :func:`roomtrain.seeds.integer_seeds`. The noise depends on its seed and on the
-            kind of device alone: not on the batch, but CPU and GPU draw differently.
-
-    Shape:
-        audio (batch, time), snr_db (batch,), seeds (batch,) → (batch, time)
-
-    Raises:
-        RoomtrainError: shapes that do not fit.
-    """
-    if audio.ndim != 2 or snr_db.shape != audio.shape[:1] or len(seeds) != len(audio):
-        raise RoomtrainError(
-            "add_noise takes audio (batch, time), snr_db (batch,) and as many seeds, "
-            f"not {tuple(audio.shape)}, {tuple(snr_db.shape)} and {len(seeds)}."
-        )
-    noise = torch.empty_like(audio)
-    generator = torch.Generator(audio.device)
-    for row, seed in zip(noise, seeds, strict=True):
-        row.normal_(generator=generator.manual_seed(int(seed)))
-    energies = (x.square().sum(dim=1, dtype=torch.float64) for x in (audio, noise))
-    signal, drawn = energies
-    gain = (signal / drawn).sqrt() * 10.0 ** (-snr_db.to(audio.device, torch.float64) / 20.0)
-    return torch.addcmul(audio, gain.to(audio.dtype)[:, None], noise)

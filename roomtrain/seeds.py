@@ -7,11 +7,9 @@ spawn key, here headed by a number of its own, so that training on a data set wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from roomtrain.errors import RoomtrainError
 
@@ -51,11 +49,6 @@ def integer_seed(seed: int, purpose: Purpose, *, epoch: int = 0, sample: int = 0
     """
     state = _sequence(seed, purpose, epoch, sample).generate_state(1, np.uint64)
     return int(state[0] >> np.uint64(1))
-
-
-def integer_seeds(seed: int, purpose: Purpose, *, epoch: int = 0, samples: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the :func:`integer_seed` of each of the (batch,) samples, for :func:`roomtrain.reverb.add_noise`."""
-    return np.array([integer_seed(seed, purpose, epoch=epoch, sample=int(sample)) for sample in samples], dtype=np.int64)
 
 
 def _sequence(seed: int, purpose: Purpose, epoch: int, sample: int) -> np.random.SeedSequence:

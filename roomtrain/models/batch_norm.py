@@ -1,4 +1,4 @@
-"""Batch normalisation over the batch of all processes, on GPUs and CPUs (``torch.nn.SyncBatchNorm`` is for GPUs alone)."""
+"""Batch normalisation over the batch of all processes: torch's ``SyncBatchNorm`` on GPUs, and its like on CPUs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def track(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
 
 
 def globalise(module: nn.Module) -> nn.Module:
-    """Replace every ``BatchNorm2d`` in a module, in place; parameters, buffers and their names stay.
+    """Let every ``BatchNorm2d`` in a module go by the batch of all processes, in place; parameters, buffers and their names stay.
+
+    On a GPU it becomes torch's ``SyncBatchNorm``, on a CPU, where that does not run, :class:`GlobalBatchNorm2d`.
 
     Raises:
         RoomtrainError: a normalisation without scale and shift or without running statistics, or with a cumulative average of them.
@@ -56,7 +58,8 @@ def globalise(module: nn.Module) -> nn.Module:
         if type(child) is nn.BatchNorm2d:
             if not child.affine or not child.track_running_stats or child.momentum is None:
                 raise RoomtrainError(f"{name}: {child} cannot be computed over processes; give it the usual options.")
-            new = GlobalBatchNorm2d(child.num_features, eps=child.eps, momentum=child.momentum).to(child.weight.device)
+            kind = nn.SyncBatchNorm if child.weight.is_cuda else GlobalBatchNorm2d
+            new = kind(child.num_features, eps=child.eps, momentum=child.momentum).to(child.weight.device)
             new.load_state_dict(child.state_dict())
             new.train(child.training)
             setattr(module, name, new)

@@ -354,6 +354,24 @@ def test_tensorboard_sees_what_the_log_sees(tmp_path: Path) -> None:
     assert [(event.step, event.value) for event in events.Scalars("val/loss")] == [(1, 0.5), (2, 1.0)]
 
 
+def test_weights_and_biases_offline_sees_what_the_log_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb", reason="wandb is not installed: pip install 'roomgen[wandb]'")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    for name in ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    folder = tmp_path / "runs" / "upstream"
+    folder.mkdir(parents=True)
+    journal = Journal(folder, after_step=0, write=True, sinks=("wandb",))
+    for step in (1, 2):
+        journal.line("val", epoch=0, step=step, values={"loss": step / 2})
+    journal.close()
+    (record,) = folder.rglob("run-*.wandb")
+    written = record.read_bytes()
+    assert record.parent.name.startswith("offline-run-")
+    assert b"val/loss" in written
+    assert b"0.5" in written
+
+
 def test_signals_only_ask_and_a_second_interrupt_ends() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     with StopRequest() as stop:

@@ -7,7 +7,7 @@ from scipy import signal
 
 from roomtrain import seeds
 from roomtrain.errors import RoomtrainError
-from roomtrain.reverb import add_noise, convolve, with_noise
+from roomtrain.reverb import convolve, with_noise
 from tests.roomtrain.syncs import no_waiting
 
 
@@ -30,36 +30,6 @@ def test_convolve_equals_scipy(time: int, length: int) -> None:
 def test_convolve_refuses_what_does_not_fit(audio: torch.Tensor, rirs: torch.Tensor) -> None:
     with pytest.raises(RoomtrainError, match="as many rirs"):
         convolve(audio, rirs)
-
-
-def test_noise_has_the_asked_ratio_exactly() -> None:
-    audio = some(4, 2000) * torch.tensor([[1e-4], [1.0], [30.0], [1.0]])
-    snr_db = torch.tensor([-5.0, 20.0, 40.0, torch.inf])
-    noise = add_noise(audio, snr_db=snr_db, seeds=[1, 2, 3, 4]) - audio
-    measured = 10.0 * torch.log10(audio.square().sum(dim=1) / noise.square().sum(dim=1))
-    torch.testing.assert_close(measured, snr_db, rtol=0, atol=0.02)
-    assert torch.equal(noise[3], torch.zeros(2000))
-    # White: neighbouring samples are unrelated (the bound is 4 standard deviations), and two signals have different noise.
-    unit = noise[:2] / noise[:2].norm(dim=1, keepdim=True)
-    assert (unit[:, 1:] * unit[:, :-1]).sum(dim=1).abs().max() < 4 / 2000**0.5
-    assert (unit[0] @ unit[1]).abs() < 4 / 2000**0.5
-
-
-def test_noise_depends_on_its_seed_and_not_on_the_batch() -> None:
-    audio = some(3, 500)
-    snr_db = torch.full((3,), 10.0)
-    noisy = add_noise(audio, snr_db=snr_db, seeds=[5, 6, 7])
-    assert torch.equal(add_noise(audio[1:], snr_db=snr_db[1:], seeds=np.array([6, 7])), noisy[1:])
-    assert not torch.equal(add_noise(audio, snr_db=snr_db, seeds=[5, 6, 8])[2], noisy[2])
-
-
-def test_silence_stays_silent() -> None:
-    assert torch.equal(add_noise(torch.zeros(1, 100), snr_db=torch.tensor([20.0]), seeds=[0]), torch.zeros(1, 100))
-
-
-def test_noise_refuses_what_does_not_fit() -> None:
-    with pytest.raises(RoomtrainError, match="as many seeds"):
-        add_noise(some(2, 100), snr_db=torch.zeros(2), seeds=[1])
 
 
 def test_given_noise_has_the_asked_ratio_exactly() -> None:
@@ -98,8 +68,6 @@ def test_a_seed_depends_on_every_part_of_its_name() -> None:
     # Different also in the lower 32 bits, which are all that torch's generator on the CPU takes.
     assert len({number % 2**32 for number in drawn}) == len(names)
     assert all(0 <= number < 2**63 for number in drawn)
-    several = seeds.integer_seeds(1, seeds.Purpose.NOISE, epoch=2, samples=np.arange(8))
-    assert several.tolist() == [seeds.integer_seed(1, seeds.Purpose.NOISE, epoch=2, sample=sample) for sample in range(8)]
     twice = [seeds.generator(3, seeds.Purpose.CROP, epoch=1, sample=2).random() for _ in range(2)]
     assert twice[0] == twice[1]
 

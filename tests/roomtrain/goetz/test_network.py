@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from roomtrain.ema import averaged
 from roomtrain.errors import RoomtrainError
 from roomtrain.models.heads import Head, count_parameters
 from roomtrain.papers.goetz import folded
@@ -176,51 +175,3 @@ def test_the_encoder_folds_where_it_may_and_only_there() -> None:
     assert not folded.applies(x, synchronised._pairs())
     with torch.autocast("cpu", torch.bfloat16):
         assert encoder(x).dtype == torch.float32  # e keeps its length to float32
-
-
-def moved(model: nn.Module, value: float) -> nn.Module:
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.fill_(value)
-    return model
-
-
-def test_the_average_follows_its_recursion() -> None:
-    model = nn.Linear(2, 1)
-    follower = averaged(model, decay=0.9, warm_up=False)
-    warm = averaged(model, decay=0.9, warm_up=True)
-    expected, expected_warm = 1.0, 1.0
-    for n, value in enumerate([1.0, 3.0, -2.0, 5.0, 0.5]):
-        moved(model, value)
-        follower.update_parameters(model)
-        warm.update_parameters(model)
-        if n > 0:
-            d = min(0.9, (1 + n) / (10 + n))
-            expected, expected_warm = 0.9 * expected + 0.1 * value, d * expected_warm + (1 - d) * value
-        assert follower.module.weight[0, 0].item() == pytest.approx(expected, rel=1e-6)
-        assert warm.module.weight[0, 0].item() == pytest.approx(expected_warm, rel=1e-6)
-
-
-def test_the_average_resumes_from_its_state() -> None:
-    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
-    whole, half = averaged(model), averaged(model)
-    for step in range(6):
-        model(torch.randn(8, 3))
-        moved(model, float(step))
-        whole.update_parameters(model)
-        if step < 3:
-            half.update_parameters(model)
-            state = {name: tensor.clone() for name, tensor in half.state_dict().items()}
-        else:
-            if step == 3:
-                half = averaged(model)
-                half.load_state_dict(state)
-            half.update_parameters(model)
-    for name, tensor in whole.state_dict().items():
-        assert torch.equal(tensor, half.state_dict()[name]), name
-    assert torch.equal(whole.module[1].running_mean, model[1].running_mean)  # buffers are copied
-
-
-def test_a_decay_out_of_range_is_refused() -> None:
-    with pytest.raises(RoomtrainError, match="decay"):
-        averaged(nn.Linear(1, 1), decay=1.0)
