@@ -4,41 +4,37 @@ Exactness: a batch is a function of (seed, epoch, step), and torch's random numb
 state to go on from is the weights, the optimizers and a few counters. Killed at any moment, the same command gives the same losses
 as one that was never interrupted, bit for bit on one CPU. In several processes dropout masks are drawn per process.
 
-A step waits for no GPU: losses and norms stay on the device, and are looked at every so many steps. Only the precision "16-mixed"
-waits, in torch's own gradient scaler.
+A step waits for no GPU: losses and norms stay on the device, and are looked at every so many steps (see :mod:`roomtrain.steps`).
+Only the precision "16-mixed" waits, in torch's own gradient scaler.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
 
 from roomtrain.batches import Ahead
 from roomtrain.checkpoint import BEST, Saver, fitting, load_last, read_weights
 from roomtrain.draws import Draws
-from roomtrain.ema import MovingAverage
 from roomtrain.errors import RoomtrainError, Stopped
 from roomtrain.fit_settings import FitSettings
 from roomtrain.journal import Journal, Sink
 from roomtrain.means import Means
-from roomtrain.models.batch_norm import globalise
-from roomtrain.processes import any_of, average_gradients, reduced
+from roomtrain.processes import any_of
 from roomtrain.progress import Pace, Progress
 from roomtrain.schedules import Plateau, learning_rate
-from roomtrain.seeds import Purpose, integer_seed
 from roomtrain.signals import StopRequest
-from roomtrain.task import SPLITS, Loss, Task
+from roomtrain.steps import LOOK_EVERY, Stepper
+from roomtrain.task import SPLITS, Task
 
-_LOOK_EVERY = 16  # steps between looks at losses on a GPU, and at requests to stop among processes: each look waits for the device
 _LOG_EVERY = 32
 
 
@@ -117,7 +113,7 @@ def fit(
 
 
 class _Run:
-    """A fit under way: wrapped model, optimizers, averages, and where it stands."""
+    """A fit under way: what takes its steps, and where it stands."""
 
     def __init__(
         self,
@@ -133,33 +129,21 @@ class _Run:
         self.task, self.settings, self.folder = task, settings, folder
         self.fabric, self.seed, self.hash = fabric, seed, settings_hash
         self.at = Position()
-        loaded = self._restore_weights()
-        task.model.to(fabric.device)
-        if settings.channels_last:
-            task.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if fabric.world_size > 1:
-            globalise(task.model)
-        scaled = settings.clip_norm is not None and fabric.strategy.precision.precision == "16-mixed"
-        self.bare_optimizers = task.optimizers(settings, fabric.device, scaled_and_clipped=scaled)
-        self.average = None if settings.ema_decay is None else MovingAverage(task.model, decay=settings.ema_decay)
-        self.one_loss = len(self.bare_optimizers) == 1
-        self.model = self._wrapped()
-        optimizers = fabric.setup_optimizers(*self.bare_optimizers.values())
-        self.optimizers = dict(
-            zip(self.bare_optimizers, optimizers if isinstance(optimizers, tuple) else (optimizers,), strict=True)
-        )
+        state = self._restored()
+        self.steps = Stepper(task, settings, fabric, seed=seed)
+        if state is not None:
+            with fitting(folder):
+                self.steps.load_state_dict(state)
+                self.steps.means = Means.of(self.at.means, fabric.device)
         self.plateau = Plateau(**self.at.plateau)
-        self._restore_rest(loaded)
-        self.means = Means.of(self.at.means, fabric.device)
         self.steps_per_epoch = -(-task.sizes["train"] // settings.accumulate)
         self.saver = Saver()
         self.ahead = Ahead(task, fabric.device)
         self.began = self.saved_at = time.monotonic()
         self.seconds_before = self.at.seconds
-        self.pending: list[tuple[int, int, Tensor]] = []
         self.journal = Journal(folder, after_step=self.at.step, lines=self.at.lines, write=fabric.is_global_zero, sinks=sinks)
 
-    def _restore_weights(self) -> dict[str, Any] | None:
+    def _restored(self) -> dict[str, Any] | None:
         """Take up weights and position of the folder's checkpoint, if there is one, and return the rest of it."""
         loaded = load_last(self.folder)
         if loaded is None:
@@ -174,28 +158,6 @@ class _Run:
             self.task.model.load_state_dict(weights)
             self.at = Position(**state["position"])
         return state
-
-    def _restore_rest(self, state: dict[str, Any] | None) -> None:
-        if state is None:
-            return
-        with fitting(self.folder):
-            for name, optimizer in self.bare_optimizers.items():
-                optimizer.load_state_dict(state["optimizers"][name])
-            if self.average is not None:
-                self.average.load_state_dict(state["average"])
-            self.fabric.strategy.precision.load_state_dict(state["precision"])
-            self.task.load_state_dict(state["task"])
-
-    def _wrapped(self) -> nn.Module:
-        """Return the model for training: with one optimizer wrapped by Fabric, with several as it is.
-
-        DistributedDataParallel expects one backward pass through all parameters; the passes of a GAN each go through some, so that
-        gradients are then averaged by :func:`average_gradients`.
-        """
-        model = self.task.model
-        if self.settings.compile:
-            model = torch.compile(model)  # type: ignore[assignment]
-        return self.fabric.setup_module(model) if self.one_loss else model
 
     def close(self) -> None:
         """End threads and files, whatever happened."""
@@ -212,7 +174,8 @@ class _Run:
         while at.step_in_epoch < steps:
             own = [batch for _, batch in zip(range(min(k, sizes - at.step_in_epoch * k)), batches, strict=False)]
             pace.data()
-            pace.samples += self.step(own)
+            pace.samples += self.steps.take(own, epoch=at.epoch, number=at.step_in_epoch, factor=self.factor())
+            at.step, at.step_in_epoch = at.step + 1, at.step_in_epoch + 1
             pace.step()
             if progress is not None:
                 progress.step(at.step)
@@ -226,7 +189,7 @@ class _Run:
                 raise Stopped(f"{self.task.name}, epoch {at.epoch + 1}, step {at.step_in_epoch} of {steps}")
             if due and at.step_in_epoch < steps:
                 self.save()
-        self.look()
+        self.steps.look()
         self.log_train(progress, pace)
         self.end_of_epoch(self.validate(), progress)
 
@@ -238,7 +201,7 @@ class _Run:
         if loss < at.best_loss:
             at.best_loss, at.best_epoch = loss, at.epoch
             if self.fabric.is_global_zero:
-                self.saver.best(self.folder, self.evaluated().state_dict())
+                self.saver.best(self.folder, self.steps.evaluated().state_dict())
         self.plateau = self.plateau.after(loss, settings)
         if progress is not None:
             progress.epoch(at.epoch, loss, best=at.best_loss, best_epoch=at.best_epoch)
@@ -247,121 +210,21 @@ class _Run:
         at.done = at.epoch >= settings.max_epochs or (patience is not None and at.epoch - 1 - at.best_epoch >= patience)
         self.save()
 
-    def step(self, batches: list[Any]) -> int:
-        """Take one step of every optimizer that a loss asks for, over the batches of a step; return how many samples they had."""
-        at = self.at
-        self.model.train()
-        draws = Draws(self.seed, split=0, epoch=at.epoch, device=self.fabric.device)
-        batches = [self.task.device_batch(batch, draws) for batch in batches]
-        counts = [self.task.count(batch) for batch in batches]
-        torch.manual_seed(integer_seed(self.seed, Purpose.MASK, epoch=at.epoch, sample=at.step_in_epoch) + self.fabric.global_rank)
-        rate = self.set_learning_rates()
-        under_way = [self.task.losses(self.model, batch) for batch in batches]
-        phases = 0
-        while self._phase(under_way, counts):
-            phases += 1
-        if not phases:
-            raise RoomtrainError(f"{self.task.name} yields no loss.")
-        if self.average is not None:
-            self.average.update(self.task.model)
-        self.means.add("lr", rate, 1)
-        at.step, at.step_in_epoch = at.step + 1, at.step_in_epoch + 1
-        if self.fabric.device.type != "cpu" and len(self.pending) >= _LOOK_EVERY:
-            self.look()
-        return sum(counts) * self.fabric.world_size
-
-    def _phase(self, under_way: list[Iterator[Loss]], counts: list[int]) -> bool:
-        """Follow the gradient of the next loss, the mean over the batches of a step; False where there is none any more."""
-        optimizer, total, which, name = None, sum(counts), "", ""
-        for number, (losses, count) in enumerate(zip(under_way, counts, strict=True)):
-            with nullcontext() if self.one_loss else self.fabric.autocast():
-                loss = next(losses, None)
-            if loss is None:
-                return False
-            if optimizer is None:
-                which, name = loss.optimizer, loss.name
-                optimizer = self.optimizers[which]
-                optimizer.zero_grad(set_to_none=True)
-                found = torch.zeros((), device=loss.value.device)
-            found = found + loss.value.detach().float() * (count / total)
-            for part, value in {loss.name: loss.value, **loss.parts}.items():
-                self.means.add(part, value, count)
-            last = number == len(under_way) - 1
-            share = loss.value * (count / total) if len(under_way) > 1 else loss.value
-            if self.one_loss:
-                waits = not last and self.fabric.world_size > 1
-                with self.fabric.no_backward_sync(self.model, enabled=True) if waits else nullcontext():  # type: ignore[arg-type]
-                    self.fabric.backward(share)
-            else:
-                self.fabric.backward(share)
-        assert optimizer is not None
-        if not self.one_loss and self.fabric.world_size > 1:
-            average_gradients(self.bare_optimizers[which], self.fabric)
-        norm = self._clipped(optimizer)
-        self.means.add(f"{'' if self.one_loss else name + '_'}grad_norm", norm, 1)
-        # A scaled gradient that overflowed is no fault: the scaler leaves its step out, and scales less.
-        scaling = self.fabric.strategy.precision.precision == "16-mixed"
-        self.pending.append(
-            (self.at.epoch, self.at.step_in_epoch, torch.stack([found, torch.zeros_like(found) if scaling else norm]))
-        )
-        if self.fabric.device.type == "cpu":
-            self.look()  # before the weights are spoilt
-        optimizer.step()
-        return True
-
-    def _clipped(self, optimizer: Any) -> Tensor:
-        """Limit the norm of an optimizer's gradients, if the settings say so, and return what it was."""
-        if self.settings.clip_norm is not None:
-            norm = self.fabric.clip_gradients(self.model, optimizer, max_norm=self.settings.clip_norm, error_if_nonfinite=False)
-            assert norm is not None
-            return norm.detach().float()
-        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        return torch.nn.utils.get_total_norm(gradients).float()
-
-    def look(self) -> None:
-        """Stop where a loss or a gradient was not finite, before its weights are saved; in all processes at the same step."""
-        if not self.pending:
-            return
-        found = reduced(torch.stack([values for *_, values in self.pending]), self.fabric).cpu()
-        places = [place[:2] for place in self.pending]
-        self.pending.clear()
-        for (epoch, step), (loss, norm) in zip(places, found.tolist(), strict=True):
-            if math.isfinite(loss) and math.isfinite(norm):
-                continue
-            what = f"the loss is {loss}" if not math.isfinite(loss) else "the gradient is not finite"
-            keys = self.task.keys(epoch, step)
-            shown = ", ".join(keys[:12]) + (f" and {len(keys) - 12} more" if len(keys) > 12 else "")
-            raise RoomtrainError(
-                f"{self.task.name}: {what} in epoch {epoch + 1}, step {step + 1}"
-                f"{f'; the batch: {shown}' if keys else ''}. The last checkpoint is from before it. "
-                "Look at these samples, or lower the learning rate.",
-                exit_code=1,
-            )
-
-    def set_learning_rates(self) -> float:
-        """Set the rates of the step to take, and return that of the first group."""
-        at = self.at
-        factor = learning_rate(
+    def factor(self) -> float:
+        """Return the factor of the learning rates of the step to take."""
+        return learning_rate(
             1.0,
             self.settings,
-            step=at.step,
+            step=self.at.step,
             epoch_steps=self.steps_per_epoch,
             max_epochs=self.settings.max_epochs,
             plateau=self.plateau.share,
         )
-        groups = [group for optimizer in self.bare_optimizers.values() for group in optimizer.param_groups]
-        for group in groups:
-            group["lr"] = group["initial_lr"] * factor
-        return float(groups[0]["lr"])
-
-    def evaluated(self) -> nn.Module:
-        """Return the model that is validated and kept: the moving average, where there is one."""
-        return self.task.model if self.average is None else self.average.module
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
         """Return the mean of the losses over the samples of validation, of all processes."""
-        model = self.model if self.average is None else self.average.module
+        model = self.steps.model if self.steps.average is None else self.steps.average.module
         model.eval()
         draws = Draws(self.seed, split=1, device=self.fabric.device)  # of epoch 0, whichever it is: the same noise every time
         means = Means.of({}, self.fabric.device)
@@ -382,9 +245,9 @@ class _Run:
 
     def log_train(self, progress: Progress | None, pace: Pace) -> None:
         """Write the mean of the steps since the last line, and how fast they were."""
-        if not self.means:
+        if not self.steps.means:
             return
-        values = self.means.taken(self.fabric)
+        values = self.steps.means.taken(self.fabric)
         self.journal.line("train", epoch=self.at.epoch, step=self.at.step, values=values)
         speed = pace.taken()
         self.journal.speed(epoch=self.at.epoch, step=self.at.step, values=speed)
@@ -397,7 +260,7 @@ class _Run:
         mine = [stop is not None and bool(stop.asked), due and self.fabric.is_global_zero]
         if self.fabric.world_size == 1:
             return mine[0], mine[1]
-        if self.fabric.device.type != "cpu" and self.at.step % _LOOK_EVERY:
+        if self.fabric.device.type != "cpu" and self.at.step % LOOK_EVERY:
             return False, False
         asked, save = any_of(mine, self.fabric)
         return asked, save
@@ -405,21 +268,13 @@ class _Run:
     def save(self) -> None:
         """Have the checkpoint written; the first process only."""
         self.saved_at = time.monotonic()
-        self.look()
+        self.steps.look()
         at = self.at
         at.seconds = self.seconds_before + self.saved_at - self.began
         at.plateau = asdict(self.plateau)
-        at.means = self.means.plain(self.fabric)
+        at.means = self.steps.means.plain(self.fabric)
         if not self.fabric.is_global_zero:
             return
         at.lines = self.journal.lines
-        state: dict[str, Any] = {
-            "position": asdict(at),
-            "settings_hash": self.hash,
-            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.bare_optimizers.items()},
-            "precision": self.fabric.strategy.precision.state_dict(),
-            "task": self.task.state_dict(),
-        }
-        if self.average is not None:
-            state["average"] = self.average.state_dict()
+        state = {"position": asdict(at), "settings_hash": self.hash, **self.steps.state_dict()}
         self.saver.last(self.folder, weights=self.task.model.state_dict(), state=state, step=at.step, first=self.journal.sync)

@@ -175,7 +175,9 @@ class Paper(ABC):
 
     def bench(self, data: Path | None, *, device: str, precision: str, steps: int) -> dict[str, Any]:
         """Measure where the time of a training step goes: see :mod:`roomtrain.bench`."""
-        raise RoomtrainError(f"{self.name} has no benchmark.")
+        from roomtrain.bench import run
+
+        return run(self, data, device=device, precision=precision, steps=steps)
 
     def target(self, name: str) -> Target:
         """Return a target by its name."""

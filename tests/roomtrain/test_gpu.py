@@ -13,7 +13,6 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from roomtrain import loop
 from roomtrain.bench import Watch, first_task, take_steps
 from roomtrain.fit_settings import FitSettings
 from roomtrain.gpu.items import Item, Report, Setup, chosen_items
@@ -23,6 +22,7 @@ from roomtrain.gpu.text import text
 from roomtrain.gpu.training import covered
 from roomtrain.paper import Place, get_paper
 from roomtrain.papers.goetz import folded, spectrogram
+from roomtrain.steps import Stepper
 from roomtrain.task import Task
 from tests.roomtrain.conftest import Said
 from tests.roomtrain.syncs import Waits, no_waiting
@@ -47,19 +47,21 @@ def process(device: str) -> Fabric:
 @pytest.fixture
 def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the ways that are a GPU's, and refuse what would wait for it, from the third step on."""
-    monkeypatch.setattr(loop._Run, "look", lambda self: None)  # on a GPU not in every step
+    monkeypatch.setattr(Stepper, "look", lambda self: None)  # on a GPU not in every step
     monkeypatch.setattr(folded, "applies", lambda *_: False)
     monkeypatch.setattr(spectrogram, "_power_matrix", lambda signal: spectrogram._power_fft(signal[None])[0])
     monkeypatch.setattr("roomtrain.reverberator.on_device", lambda indices, count, device: indices)
-    step = loop._Run.step
+    take, taken = Stepper.take, 0
 
-    def watched(self: Any, batches: list[Any]) -> int:
-        if self.at.step < 2:
-            return step(self, batches)
+    def watched(self: Stepper, batches: list[Any], **where: Any) -> int:
+        nonlocal taken
+        taken += 1
+        if taken <= 2:
+            return take(self, batches, **where)
         with no_waiting():
-            return step(self, batches)
+            return take(self, batches, **where)
 
-    monkeypatch.setattr(loop._Run, "step", watched)
+    monkeypatch.setattr(Stepper, "take", watched)
 
 
 @pytest.mark.usefixtures("as_on_a_gpu")

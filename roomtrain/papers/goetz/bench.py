@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from roomtrain.bench import Bench, Case, compared
-from roomtrain.bench import run as run_bench
 from roomtrain.losses import supcon
 from roomtrain.papers.goetz.network import Encoder, ProjectionHead
-from roomtrain.papers.goetz.paper import PAPER
 from roomtrain.papers.goetz.settings import FS_HZ, SEGMENT_S
 from roomtrain.papers.goetz.spectrogram import HOP, WINDOW, log_spectrogram
 
 _BATCH, _AUGMENTATIONS = 72, 3
-
-
-def run(data: Path | None, *, device: str, precision: str, steps: int) -> dict[str, Any]:
-    """Return the paper's benchmark, see :func:`roomtrain.bench.run`."""
-    return run_bench(PAPER, data, device=device, precision=precision, steps=steps)
 
 
 def against_torch(device: torch.device) -> dict[str, dict[str, float]]:

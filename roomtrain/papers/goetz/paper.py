@@ -95,11 +95,6 @@ class Goetz(Paper):
 
         return draw(self, results, out, data=data, runs=runs)
 
-    def bench(self, data: Path | None, *, device: str, precision: str, steps: int) -> dict[str, Any]:
-        from roomtrain.papers.goetz.bench import run
-
-        return run(data, device=device, precision=precision, steps=steps)
-
     def _asked(self, settings: GoetzSettings) -> list[Target]:
         return [self.target(name) for name in settings.downstream.targets]
 
