@@ -21,6 +21,11 @@ DRAWS = Draws(0)
 HALF = {"rtol": 1e-3, "atol": 1e-2}  # float16 of natural logarithms within ±32
 
 
+@pytest.fixture(autouse=True)
+def _few_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roomtrain.papers.goetz.data._DRAWN", 128)  # of 40 spectrograms that there are: enough
+
+
 def contrastive(*, rank: int = 0, world: int = 1, **values: Any) -> Contrastive:
     settings = goetz_settings(**values)
     return Contrastive(settings, upstream_data(settings), rank=rank, world=world)
