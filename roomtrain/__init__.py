@@ -7,6 +7,21 @@
     model.embed(audio, fs_hz)                       # (64,)
 
 Names are loaded when they are first used, so that importing roomtrain costs nothing, and no torch.
+
+Where things live, from the ground up; ° needs no torch. Nothing imports what stands below it, but for the papers, which bring the
+figures, listeners and benchmarks of their own:
+
+    ground       errors°, seeds°, signals°, allocator°
+    settings     config°, fit_settings°, presets/
+    data         datasets°, banks/, reverb, reverberator, augment, draws (random numbers on the device), labels°
+    targets      targets° (what is estimated), metrics°, predictions° (the table that a run ends in)
+    training     task (what the loop is told), loop, steps, batches, optimizers, schedules, ema, checkpoint, journal°, progress°,
+                 fabric, processes, means, losses, models/, estimation (head, loss and answer of a target)
+    papers       paper° (what a paper is, and where papers are found), plans° (which cells), run (a cell, stage by stage), claims°,
+                 weights°, results°, papers/
+    results      table°, compare°, figures°, results/ (those that come with roomtrain)
+    hearing      listen (``load``), measured, probe, export/
+    commands     cli°, commands/, bench, gpu/
 """
 
 from __future__ import annotations

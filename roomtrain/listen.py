@@ -170,7 +170,7 @@ def load_model(path: Path | str, *, protocol: str | None = None, device: torch.d
         RoomtrainError: the folder is neither, not trained so far or damaged, or has no such protocol; or the paper does not listen.
     """
     from roomtrain.claims import claimed
-    from roomtrain.export import is_export, load_export
+    from roomtrain.export.folder import is_export, load_export
 
     folder = Path(path)
     if is_export(folder):

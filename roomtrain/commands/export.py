@@ -26,8 +26,8 @@ def export(
 
     `roomtrain.load` and `roomtrain embed` take it as they take the run; no data is needed.
     """
-    from roomtrain import export as exporting
-    from roomtrain.onnx import OPSET, TOLERANCE
+    from roomtrain.export import folder as exporting
+    from roomtrain.export.onnx import OPSET, TOLERANCE
 
     done = exporting.export(run, out=out, protocol=protocol, onnx=onnx, overwrite=overwrite, license_id=license_id)
     plain = {

@@ -17,13 +17,13 @@ import yaml
 from torch import Tensor, nn
 
 import roomtrain
-from roomtrain.card import card
 from roomtrain.config import load_settings
 from roomtrain.errors import RoomtrainError
-from roomtrain.export import CONFIG, ONNX, WEIGHTS, Exported, export
+from roomtrain.export.card import card
+from roomtrain.export.folder import CONFIG, ONNX, WEIGHTS, Exported, export
+from roomtrain.export.markup import as_yaml, escaped
+from roomtrain.export.onnx import TOLERANCE, CannotExport, Graph, write_onnx
 from roomtrain.listen import Listener
-from roomtrain.markup import as_yaml, escaped
-from roomtrain.onnx import TOLERANCE, CannotExport, Graph, write_onnx
 from roomtrain.paper import get_paper
 from roomtrain.papers.goetz.settings import GoetzSettings
 from roomtrain.papers.goetz.spectrogram import log_spectrogram
@@ -383,7 +383,7 @@ def test_what_fails_leaves_nothing(trained: Path, tmp_path: Path, monkeypatch: p
     def fails(*_: object, **__: object) -> None:
         raise CannotExport("torch makes no ONNX graph of these networks (why).", exit_code=1)
 
-    monkeypatch.setattr("roomtrain.export.write_onnx", fails)
+    monkeypatch.setattr("roomtrain.export.folder.write_onnx", fails)
     with pytest.raises(CannotExport):
         export(trained, out=tmp_path / "out", onnx=True)
     assert list(tmp_path.iterdir()) == []
@@ -394,7 +394,7 @@ def test_what_fails_leaves_nothing(trained: Path, tmp_path: Path, monkeypatch: p
 
 
 def test_missing_packages_are_named(roomtrain: Roomtrain, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("roomtrain.export.missing_packages", lambda: ["onnxscript"])
+    monkeypatch.setattr("roomtrain.export.folder.missing_packages", lambda: ["onnxscript"])
     said = roomtrain("export", trained, "--out", tmp_path / "out")
     assert said.code == 0, said.err
     assert "no ONNX: onnxscript is not installed: pip install 'roomgen[export]'" in said.out

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from roomtrain.markup import as_table, as_yaml, escaped
+from roomtrain.export.markup import as_table, as_yaml, escaped
 from roomtrain.paper import Paper
 from roomtrain.targets import TITLES, Target
 

@@ -25,13 +25,13 @@ import torch
 from roomgen.errors import RoomgenError
 from roomgen.files import CARD_FILE, TEMPORARY_PREFIX, sha256_of, write_text, writing
 from roomgen.settings import check_settings
-from roomtrain.card import card
 from roomtrain.checkpoint import read_weights, write_weights
 from roomtrain.claims import SETTINGS, claimed
 from roomtrain.config import RunSettings
 from roomtrain.errors import RoomtrainError
+from roomtrain.export.card import card
+from roomtrain.export.onnx import OPSET, TOLERANCE, CannotExport, missing_packages, write_onnx
 from roomtrain.listen import Model, load_model, seeds_kept
-from roomtrain.onnx import OPSET, TOLERANCE, CannotExport, missing_packages, write_onnx
 from roomtrain.paper import Paper, get_paper
 from roomtrain.predictions import CLEAN, PREDICTIONS, read_predictions
 from roomtrain.results import RESULTS, read_results
