@@ -9,7 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-PaperArgument = Annotated[str, typer.Argument(metavar="PAPER", help="goetz; a wrong name lists all that there are")]
+from roomtrain.paper import PAPERS
+
+PaperArgument = Annotated[str, typer.Argument(metavar="PAPER", help=", ".join(sorted(PAPERS)))]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="folder that `roomtrain train` wrote")]
 DataOption = Annotated[Path | None, typer.Option(help="folder that `roomgen paper` wrote")]
 PresetOption = Annotated[str, typer.Option(help="paper (as published), small (two cores) or smoke (seconds)")]
