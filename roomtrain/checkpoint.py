@@ -29,12 +29,14 @@ _WEIGHTS = "last-{:09d}.safetensors"
 class Saver:
     """Writes checkpoints in a thread of its own: a step waits for the copy of what it would change, and for no disk.
 
-    One checkpoint is written at a time, in the order in which they were asked for; what goes wrong is raised at the next call.
+    One checkpoint is written at a time, in the order in which they were asked for. What goes wrong is raised at the next call, and
+    nothing is written after it.
     """
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._under_way: list[Future[None]] = []
+        self._failed = False
 
     @property
     def busy(self) -> bool:
@@ -69,9 +71,15 @@ class Saver:
         kept, ready = _copied(tree)
 
         def run() -> None:
-            if ready is not None:
-                ready.synchronize()
-            write(kept)
+            if self._failed:
+                return  # what comes later counts on it: a last checkpoint names the best epoch, whose weights are then not there
+            try:
+                if ready is not None:
+                    ready.synchronize()
+                write(kept)
+            except BaseException:
+                self._failed = True
+                raise
 
         self._under_way.append(self._thread.submit(run))
 

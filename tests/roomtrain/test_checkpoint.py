@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from roomtrain import checkpoint
-from roomtrain.checkpoint import LAST, fitting, load_last, read_weights, save_last, write_weights
+from roomtrain.checkpoint import LAST, Saver, fitting, load_last, read_weights, save_last, write_weights
 from roomtrain.errors import RoomtrainError
 
 # torch warns of the pickle protocols that such files name.
@@ -151,3 +151,37 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
 def test_a_checkpoint_of_another_model_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(RoomtrainError, match=r"does not fit .*size mismatch.*begin it anew"), fitting(tmp_path):
         torch.nn.Linear(2, 3).load_state_dict({"weight": torch.ones(1, 1), "bias": torch.ones(1)})
+
+
+def test_after_a_write_that_failed_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the last checkpoint would speak of a best epoch whose weights are not there."""
+    saver = Saver()
+
+    def fails(path: Path, weights: object) -> None:
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "write_weights", fails)
+        saver.best(tmp_path, WEIGHTS)
+        saver._thread.submit(lambda: None).result()  # after it
+    with pytest.raises(OSError, match="the disk is full"):
+        saver.last(tmp_path, weights=WEIGHTS, state={}, step=1, first=lambda: None)
+    saver.last(tmp_path, weights=WEIGHTS, state={}, step=1, first=lambda: None)
+    saver.flush()
+    saver.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_saved_is_what_was_there_when_it_was_asked_for(tmp_path: Path) -> None:
+    saver, weight, moment = Saver(), torch.ones(1000), torch.zeros(3)
+    for step in range(1, 6):
+        saver.last(tmp_path, weights={"w": weight}, state={"m": [moment]}, step=step, first=lambda: None)
+        weight.mul_(2)
+        moment.add_(1)
+    saver.flush()
+    saver.close()
+    loaded = load_last(tmp_path)
+    assert loaded is not None
+    assert loaded[0]["w"].tolist() == [16.0] * 1000
+    assert (loaded[1]["step"], loaded[1]["m"][0].tolist()) == (5, [4.0] * 3)
+    assert len(list(tmp_path.iterdir())) == 2

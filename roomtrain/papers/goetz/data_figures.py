@@ -137,8 +137,10 @@ def draw_rooms(paper: Paper, runs: Sequence[Path], data: Path, out: Path) -> Pat
         draws = Draws(settings.seed, split=SPLITS.index("test"), device=place.device)
         with torch.no_grad():
             embeddings = embed_all(encoder, spectrograms, pairs, draws=draws).numpy()
+        threads = torch.get_num_threads()
         # random_state makes UMAP run on one thread, and the same picture every time.
         flat = umap.UMAP(n_neighbors=15, min_dist=0.1, metric="cosine", random_state=0, n_jobs=1).fit_transform(embeddings)
+        torch.set_num_threads(threads)  # numba sets those of OpenMP, which torch shares: sums would round otherwise from here on
         for look, room in zip(_looks(), np.unique(rooms), strict=False):
             axis.plot(*flat[rooms == room].T, linestyle="none", **look)
         title = f"{NAMES[settings.strategy]}, τ = {settings.upstream.temperature:g}"
