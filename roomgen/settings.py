@@ -283,11 +283,19 @@ def load_settings(
 
 
 def resolve(
-    tree: dict[str, Any], overrides: Mapping[str, Any] | None, *, model: type[Settings], flags: Mapping[str, str] | None = None
+    tree: dict[str, Any],
+    overrides: Mapping[str, Any] | None,
+    *,
+    model: type[Settings],
+    flags: Mapping[str, str] | None = None,
+    command: str = "roomgen config",
 ) -> Settings:
-    """Return the settings of a tree of plain values with overrides (dotted key to value) laid over it; errors as above."""
+    """Return the settings of a tree of plain values with overrides (dotted key to value) laid over it; errors as above.
+
+    ``command`` is the one that an unknown key is told prints all settings.
+    """
     for key, value in (overrides or {}).items():
-        _put(tree, key, value, model)
+        _put(tree, key, value, model, command)
     return check_settings(tree, model=model, flags=flags)
 
 
@@ -322,14 +330,14 @@ def differing_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str =
     return lines
 
 
-def _put(tree: dict[str, Any], dotted: str, value: Any, root: type[BaseModel]) -> None:
+def _put(tree: dict[str, Any], dotted: str, value: Any, root: type[BaseModel], command: str) -> None:
     *parents, leaf = dotted.split(".")
     model: Any = root
     for part in [*parents, leaf]:
         fields = getattr(model, "model_fields", None)
         if fields is not None and part not in fields:
             known = _leaves(root)
-            raise RoomgenError(f"unknown setting {dotted!r}.{suggest(dotted, known)} `roomgen config` prints all of them.")
+            raise RoomgenError(f"unknown setting {dotted!r}.{suggest(dotted, known)} `{command}` prints all of them.")
         model = fields[part].annotation if fields is not None else None
     for part in parents:
         tree = tree.setdefault(part, {})

@@ -90,4 +90,6 @@ def load_settings(
     if preset not in SIZES:
         raise RoomtrainError(f"unknown preset {preset!r}.{suggest(preset, SIZES)} Presets: {', '.join(SIZES)}.")
     text = (resources.files(package) / "presets" / f"{paper}-{preset}.toml").read_text(encoding="utf-8")
-    return resolve({"paper": paper, "preset": preset, **tomllib.loads(text)}, overrides, model=model)
+    return resolve(
+        {"paper": paper, "preset": preset, **tomllib.loads(text)}, overrides, model=model, command=f"roomtrain config {paper}"
+    )

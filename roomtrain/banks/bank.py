@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -53,15 +54,15 @@ class Rows(Protocol):
     def part(self, which: NDArray[Any] | Tensor) -> Rows: ...
 
 
-class Labelled:
+class Labelled(ABC):
     """The side of a bank that is its manifest."""
 
     table: pd.DataFrame
 
     @property
+    @abstractmethod
     def device(self) -> torch.device:
         """Where the samples are used."""
-        raise NotImplementedError
 
     def __len__(self) -> int:
         return len(self.table)

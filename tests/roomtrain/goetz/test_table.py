@@ -146,6 +146,7 @@ def test_config_prints_every_setting_and_takes_overrides(roomtrain: Roomtrain) -
     typo = roomtrain("config", "goetz", "--set", "upstream.temprature=0.5")
     assert typo.code == 2
     assert "upstream.temperature" in typo.err
+    assert "`roomtrain config goetz` prints all of them" in typo.err
 
 
 def test_the_paper_preset_is_the_paper(roomtrain: Roomtrain) -> None:
