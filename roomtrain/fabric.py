@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
 import os
 from collections.abc import Iterator
 from datetime import timedelta
@@ -67,7 +69,21 @@ def start_fabric(device: str, precision: str = "32-true", *, tf32: bool = False)
     else:
         fabric = Fabric(accelerator=chosen, devices=1, precision=precision)  # type: ignore[arg-type]
     fabric.launch()
+    if processes > 1:
+        atexit.register(_leave_group)
     return fabric
+
+
+def _leave_group() -> None:
+    """End the threads of the process group while Python stands: one that frees a tensor of Python's after that aborts the process.
+
+    Fabric does so for NCCL alone. The group's threads end with the last reference to it, and wrapped models hold one in a cycle.
+    """
+    import torch.distributed as distributed
+
+    gc.collect()
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def alone(fabric: Fabric) -> Fabric:
