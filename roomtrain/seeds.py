@@ -28,6 +28,11 @@ class Purpose(IntEnum):
     MODEL = 6
     SUBSET = 7
     GAIN = 8
+    PATCHES = 9
+    RESPONSE = 10
+    CONDITION = 11
+    LATENT = 12
+    EDGE = 13
 
 
 def generator(seed: int, purpose: Purpose, *, epoch: int = 0, sample: int = 0) -> np.random.Generator:
