@@ -45,7 +45,7 @@ types: .venv/.installed-dev
 	$(BIN)/mypy
 
 pytest: .venv/.installed-dev
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadscope
 
 bench: .venv/.installed-dev ## measure the engines, labels and writer
 	$(BIN)/roomgen bench
