@@ -82,6 +82,10 @@ _ARCHETYPES = {
 }  # fmt: skip
 RECORDERS = tuple(_ARCHETYPES)
 
+# Of any device that compresses, about as far as S1 to S6 spread around their archetypes; the makeup gain is that share of the
+# reduction at full scale.
+_THRESHOLD_DB, _RATIO, _ATTACK_MS, _RELEASE_MS, _MADE_UP = (-44.0, -24.0), (1.8, 7.5), (2.0, 20.0), (45.0, 400.0), (0.22, 0.4)
+
 
 def draw_recorder(name: str, rng: np.random.Generator) -> Recorder:
     """Return a device drawn around its archetype: corners by octaves, levels by dB, and two small resonances of its own.
@@ -119,6 +123,17 @@ def draw_recorder(name: str, rng: np.random.Generator) -> Recorder:
         tuple(own),
         compression,
     )
+
+
+def draw_compression(rng: np.random.Generator) -> Compression:
+    """Return the compression of a device of unknown make: ratio and time constants uniform by octaves, levels by dB."""
+
+    def octaves(limits: tuple[float, float]) -> float:
+        return float(np.exp(rng.uniform(*np.log(limits))))
+
+    threshold_db, ratio = rng.uniform(*_THRESHOLD_DB), octaves(_RATIO)
+    attack_ms, release_ms = octaves(_ATTACK_MS), octaves(_RELEASE_MS)
+    return Compression(threshold_db, ratio, attack_ms, release_ms, -threshold_db * (1.0 - 1.0 / ratio) * rng.uniform(*_MADE_UP))
 
 
 def recorder_response(recorder: Recorder, *, fs_hz: int = 32000, n_samples: int = 1024) -> NDArray[np.float32]:

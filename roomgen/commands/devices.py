@@ -27,6 +27,7 @@ from roomgen.commands.common import (
 FLAGS = {
     "fs_hz": "--fs",
     "count": "--n",
+    "compress": "--compress",
     "pattern": "--pattern",
     "splits.shares": "--splits",
     "seed": "--seed",
@@ -39,6 +40,9 @@ def devices(
     root: Annotated[Path | None, typer.Option(help="folder of measured responses (folder, multi-angle)")] = None,
     out: OutOption = None,
     n: Annotated[int | None, typer.Option("--n", help="number of parametric microphones  [default: 25]")] = None,
+    compress: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="share of the parametric microphones that compress too  [default: 0]")
+    ] = None,
     fs: Annotated[int | None, typer.Option(help="sampling rate in Hz  [default: 32000]")] = None,
     pattern: Annotated[str | None, typer.Option(help="regular expression with groups mic, angle, distance (multi-angle)")] = None,
     csv: Annotated[Path | None, typer.Option(help="list of files and what they are, in place of --pattern")] = None,
@@ -58,6 +62,7 @@ def devices(
 
     values: dict[str, Any] = {
         "count": n,
+        "compress": compress,
         "fs_hz": fs,
         "pattern": pattern,
         "splits.shares": None if splits is None else shares(splits),

@@ -33,6 +33,7 @@ SOURCE_FLAGS = {
     "channels": "--channels",
     "level": "--level",
     "split_by": "--split-by",
+    "split_within": "--split-within",
     "splits.shares": "--splits",
     "corpus_count": "--count",
     "seed": "--seed",
@@ -67,7 +68,12 @@ def sources(
     channels: Annotated[str | None, typer.Option(help="mono or keep  [default: mono]")] = None,
     level: Annotated[str | None, typer.Option(help="keep, rms or peak  [default: keep]")] = None,
     subset: Annotated[list[str] | None, typer.Option(metavar="NAME", help="only this part of the corpus; may be repeated")] = None,
-    split_by: Annotated[str | None, typer.Option(help="group (speakers, places) or subset  [default: the corpus' own way]")] = None,
+    split_by: Annotated[
+        str | None, typer.Option(help="group (speakers, places), subset, or fold  [default: the corpus' own way]")
+    ] = None,
+    split_within: Annotated[
+        str | None, typer.Option(metavar="class_name", help="divide the groups of each class on their own: no split lacks a class")
+    ] = None,
     splits: SplitsOption = None,
     count: Annotated[int | None, typer.Option(help="recordings that an embedded corpus shall make")] = None,
     seed: SeedOption = 0,
@@ -92,6 +98,7 @@ def sources(
         "level": level,
         "subsets": subset,
         "split_by": split_by,
+        "split_within": split_within,
         "splits.shares": None if splits is None else shares(splits),
         "corpus_count": count,
         "seed": seed,

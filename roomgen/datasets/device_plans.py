@@ -14,11 +14,11 @@ from itertools import groupby, product
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from roomgen.acoustics.microphone_designs import draw_design
 from roomgen.acoustics.microphones import MicrophoneDesign
-from roomgen.acoustics.recorders import RECORDERS, Recorder, draw_recorder
+from roomgen.acoustics.recorders import RECORDERS, Compression, Recorder, draw_compression, draw_recorder
 from roomgen.corpora.base import BrokenFile, Clip, fingerprint_of, probe_file
 from roomgen.corpora.micirp import MicIRP
 from roomgen.corpora.multi_angle import MultiAngle, Response, read_responses
@@ -32,6 +32,7 @@ from roomgen.settings import CommonSettings, SplitsSettings, resolve
 KINDS = ("microphones", "recorders", "folder", "multi-angle")
 _PER_CHUNK = 72
 _RECORDER_STREAM = 1_000_000  # far from the numbers of microphones, which draw from the same stream
+_COMPRESSION_STREAM = 2_000_000
 _SEEN, _UNSEEN = ("A", "B", "C", "S1", "S2", "S3"), ("S4", "S5", "S6")
 _NAN = float("nan")
 
@@ -43,7 +44,9 @@ class DevicesSettings(CommonSettings):
     devices are in which split: ``recorders``), "folder" (a file is a microphone) or "multi-angle" (files by microphone, angle
     and distance: ``pattern``, or a list). ``fingerprint`` names the files. ``level``: "keep"; "energy" brings every response
     to the energy of a unit pulse; "axis" a microphone's at one distance by the gain that its response nearest to the axis
-    needs, so that differences between directions stay. Files get their peak to ``lead_samples`` from the beginning, if it
+    needs, so that differences between directions stay; "band" every response to a mean power gain of 1 between 0.5 and 10 kHz, so
+    that neither a null nor a transducer's loss outside that band decides the level. ``compress``: share of microphones that have a
+    dynamic range compression too, each one of its own. Files get their peak to ``lead_samples`` from the beginning, if it
     comes later; ``window_beta``: Kaiser window from the peak to the end (None: none).
     """
 
@@ -57,7 +60,8 @@ class DevicesSettings(CommonSettings):
     distances_m: tuple[Annotated[float, Field(ge=0.01, le=100)], ...] = (0.5, 1.25, 5.0)
     recorders: dict[str, tuple[str, ...]] = Field(default_factory=lambda: {"train": _SEEN, "test": (*_SEEN, *_UNSEEN)})
     pattern: str | None = None
-    level: Literal["keep", "energy", "axis"] = "keep"
+    level: Literal["keep", "energy", "axis", "band"] = "keep"
+    compress: Annotated[float, Field(ge=0, le=1)] = 0.0
     lead_samples: Annotated[int, Field(ge=0, le=1024)] = 32
     window_beta: Annotated[float, Field(ge=0, le=100)] | None = None
     splits: SplitsSettings = SplitsSettings()
@@ -93,6 +97,14 @@ class DevicesSettings(CommonSettings):
         if self.lead_samples >= self.n_samples // 2:
             raise ValueError(f"lead_samples {self.lead_samples} leaves less than half of {self.n_samples} samples for the response")
         return self
+
+    @model_serializer(mode="wrap")
+    def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what came later and is not used: datasets without it keep the hash and the bytes that they had before."""
+        tree: dict[str, Any] = handler(self)
+        if not self.compress:
+            del tree["compress"]
+        return tree
 
 
 class Unit(NamedTuple):
@@ -299,6 +311,7 @@ def _check_fitting(kind: str, root: Path | None, overrides: Mapping[str, Any], c
         raise RoomgenError("--csv and --pattern both say what the files are: give one of them.")
     fitting = {
         "count": ("microphones",),
+        "compress": ("microphones",),
         "angles_deg": ("microphones",),
         "distances_m": ("microphones",),
         "recorders": ("recorders",),
@@ -324,6 +337,20 @@ def recorder_of(seed: int, index: int) -> Recorder:
     return draw_recorder(RECORDERS[index], generator(seed, Stream.DEVICE, _RECORDER_STREAM + index))
 
 
+def compression_of(settings: DevicesSettings, index: int) -> Compression | None:
+    """Return the compression that a drawn device has, the same in all its responses, or None where it has none.
+
+    A microphone's hangs on seed and number alone: with a larger share those that compress go on doing so, each as before.
+    """
+    if settings.kind == "recorders":
+        drawn = recorder_of(settings.seed, index).compression
+        return drawn if drawn.ratio > 1.0 else None
+    if settings.kind != "microphones" or index < 0:
+        return None
+    rng = generator(settings.seed, Stream.DEVICE, _COMPRESSION_STREAM + index)
+    return draw_compression(rng) if rng.random() < settings.compress else None
+
+
 def write_devices(settings: DevicesSettings, path: Path) -> int:
     """Write the drawn devices of these settings as a Parquet file, a row per response, and return how many there are.
 
@@ -336,8 +363,11 @@ def write_devices(settings: DevicesSettings, path: Path) -> int:
     import pyarrow.parquet as pq
 
     def design(unit: Unit) -> str:
-        drawn = (recorder_of if settings.kind == "recorders" else design_of)(settings.seed, unit.drawn_as)
-        return json.dumps(asdict(drawn), sort_keys=True)
+        tree = asdict((recorder_of if settings.kind == "recorders" else design_of)(settings.seed, unit.drawn_as))
+        if settings.compress:
+            compression = compression_of(settings, unit.drawn_as)
+            tree["compression"] = None if compression is None else tuple(compression)
+        return json.dumps(tree, sort_keys=True)
 
     rows = [
         {

@@ -23,6 +23,7 @@ from roomgen.datasets.device_plans import (
     DevicesPlan,
     DevicesSettings,
     Unit,
+    compression_of,
     design_of,
     devices_settings,
     file_units,
@@ -39,6 +40,7 @@ __all__ = ["DevicesFamily", "DevicesPlan", "DevicesSettings", "compressed", "dev
 
 AUDIO_MEMBER = "dir.wav"
 _NAN = float("nan")
+_BAND_HZ = (500.0, 10_000.0)
 _NO_COMPRESSION = {"threshold_db": _NAN, "ratio": 1.0, "attack_ms": _NAN, "release_ms": _NAN, "makeup_db": _NAN}
 
 
@@ -106,11 +108,12 @@ class DevicesFamily(Family):
             "recorders": "Recording devices drawn by roomgen around those of the TAU scenes; the compression that belongs to one "
             "stands in its row and is not part of the response.",
         }.get(kind, f"Measured responses. Those of {measured.title}: {measured.url}, licence: {measured.licence}.")
-        level = (
-            f"energy {interval(totals['energy_db'], 'dB')}"
-            if settings["level"] != "energy"
-            else "each of the energy of a unit pulse"
-        )
+        level = {
+            "energy": "each of the energy of a unit pulse",
+            "band": "each of a mean power gain of 1 between 0.5 and 10 kHz",
+        }.get(settings["level"], f"energy {interval(totals['energy_db'], 'dB')}")
+        if settings.get("compress"):
+            level += f"; {100 * settings['compress']:g} % of the devices have a dynamic range compression too (columns `drc_…`)"
         by = "named by the settings" if kind == "recorders" else "by microphone: none is in two"
         return Card(
             title=f"{'Measured devices' if kind in ('folder', 'multi-angle') else f'Parametric {kind}'}: impulse responses",
@@ -134,6 +137,13 @@ def compressed(audio: NDArray[np.float32], row: Mapping[str, Any], *, fs_hz: int
     if not values["ratio"] > 1.0:  # neither 1 nor NaN
         return audio
     return compress(audio, fs_hz=fs_hz, **values)
+
+
+def band_gain_db(audio: NDArray[np.float32], *, fs_hz: int) -> float:
+    """Return the mean of |H|² between 0.5 and 10 kHz in dB, over the frequencies of a DFT as long as the (1, time) response."""
+    hz = np.fft.rfftfreq(audio.shape[1], 1.0 / fs_hz)
+    power = np.abs(np.fft.rfft(audio[0].astype(np.float64))) ** 2
+    return float(10.0 * np.log10(np.mean(power[(hz >= _BAND_HZ[0]) & (hz <= _BAND_HZ[1])])))
 
 
 def energy_db(audio: NDArray[np.float32]) -> float:
@@ -160,25 +170,29 @@ def _unit_of(settings: DevicesSettings, inputs: Inputs, row: Mapping[str, Any]) 
 def _audio(settings: DevicesSettings, inputs: Inputs, unit: Unit) -> tuple[NDArray[np.float32], int]:
     """Return the (1, n_samples) response of a unit and the rate of the file it comes from (or its own)."""
     source_fs_hz = settings.fs_hz
+
+    def gain_db(response: NDArray[np.float32]) -> float:
+        return band_gain_db(response, fs_hz=settings.fs_hz) if settings.level == "band" else energy_db(response)
+
     if unit.response is not None:
         options = (settings.fs_hz, settings.n_samples, settings.lead_samples, settings.window_beta)
         audio, source_fs_hz = _from_file(folder_of(inputs), unit.response.path, *options)
-        on_axis_db = energy_db(audio)
+        own_db = gain_db(audio)
         if settings.level == "axis" and unit.axis is not None and unit.axis != unit.response:
             try:
-                on_axis_db = _energy_of_file_db(folder_of(inputs), unit.axis.path, *options)
+                own_db = _energy_of_file_db(folder_of(inputs), unit.axis.path, *options)
             except BrokenFile as error:
                 raise BrokenFile(unit.response.path, f"its level hangs on {error.name}, which {error.reason}") from None
     elif settings.kind == "recorders":
         made = recorder_response(recorder_of(settings.seed, unit.drawn_as), fs_hz=settings.fs_hz, n_samples=settings.n_samples)
         audio = made[None]
-        on_axis_db = energy_db(audio)
+        own_db = gain_db(audio)
     else:
         audio = _of_design(settings, unit, unit.angle_deg)
-        on_axis_db = energy_db(_of_design(settings, unit, 0.0) if settings.level == "axis" else audio)
+        own_db = gain_db(_of_design(settings, unit, 0.0) if settings.level == "axis" else audio)
     if settings.level == "keep":
         return audio, source_fs_hz
-    return audio * np.float32(amplitude(-on_axis_db)), source_fs_hz
+    return audio * np.float32(amplitude(-own_db)), source_fs_hz
 
 
 def _of_design(settings: DevicesSettings, unit: Unit, angle_deg: float) -> NDArray[np.float32]:
@@ -211,10 +225,8 @@ def _known(settings: DevicesSettings, unit: Unit) -> dict[str, Any]:
         what = design_of(settings.seed, unit.drawn_as)
     names = ("directivity", "transducer", "diaphragm_size", "diaphragm_count", "address")
     known = {name: str(getattr(what, name, "")) for name in names}
-    compression = _NO_COMPRESSION
-    if settings.kind == "recorders":
-        drawn = recorder_of(settings.seed, unit.drawn_as).compression
-        compression = drawn._asdict() if drawn.ratio > 1.0 else _NO_COMPRESSION
+    drawn = compression_of(settings, unit.drawn_as)
+    compression = _NO_COMPRESSION if drawn is None else drawn._asdict()
     return {
         **known,
         "angle_deg": unit.angle_deg,

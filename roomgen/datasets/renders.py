@@ -6,187 +6,29 @@ Sources of a split meet responses of the same split only, so that no room, speak
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
-from itertools import accumulate
-from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 from scipy import fft
 
 from roomgen.audio_files import encode_flac
 from roomgen.audio_math import amplitude, fit, peak_db, rms_db
 from roomgen.datasets.columns import RENDERS, Column
-from roomgen.datasets.family import Broken, Card, Family, Inputs, ShardPlan, shards_of
+from roomgen.datasets.family import Broken, Card, Family, Inputs
+from roomgen.datasets.render_plans import RendersPlan, RendersSettings, Unit, input_path, opened_dataset, renders_settings
 from roomgen.datasets.samples import Sample, sample_of
 from roomgen.datasets.streams import Stream, generator
 from roomgen.errors import RoomgenError
-from roomgen.settings import CommonSettings, resolve
 from roomgen.text import interval
 
+__all__ = ["RendersFamily", "RendersPlan", "RendersSettings", "convolve", "render", "renders_settings"]
+
 AUDIO_MEMBER, CLEAN_MEMBER = "audio.flac", "clean.flac"
-_PER_CHUNK = 16
 _FULL_SCALE_DB = -0.01
-_MOST_CHANNELS = 8  # that a FLAC file holds
-_FAMILIES = {"sources": ("sources", "renders"), "rirs": ("rooms",), "devices": ("devices",)}
 _OF_SOURCE = {"speaker": "", "text": "", "class_name": "", "location": "", "group": ""}
 _OF_RIR = dict.fromkeys(("volume_m3", "rt60_s", "c50_db", "drr_db", "distance_m", "azimuth_deg", "elevation_deg"), np.nan)
-
-
-class RendersSettings(CommonSettings):
-    """All that decides the bytes of a dataset of renders.
-
-    ``sources``, ``rirs`` and ``devices`` are fingerprints of the datasets that it is made of; ``per_source`` is how often each
-    source is heard; ``device_share`` the share that goes through a device, ``device_weights`` how
-    much oftener than others a microphone is drawn, split by split; ``snr_db`` a range that the SNR of white (or pink)
-    noise is drawn from; ``align`` takes the travel time of the direct sound away, ``tail`` keeps what sounds on after the source;
-    ``level`` brings every file to ``level_db`` (less where it would clip), "keep" leaves source × response as it is.
-    """
-
-    family: Literal["renders"] = "renders"
-    sources: str
-    rirs: str | None = None
-    devices: str | None = None
-    per_source: Annotated[int, Field(ge=1, le=10_000)] = 1
-    max_samples: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
-    device_share: Annotated[float, Field(ge=0, le=1)] = 1.0
-    device_weights: dict[str, dict[str, Annotated[float, Field(gt=0)]]] = Field(default_factory=dict)
-    match_splits: bool = True
-    snr_db: tuple[float, float] | None = None
-    noise: Literal["white", "pink"] = "white"
-    align: bool = True
-    tail: Literal["cut", "keep"] = "cut"
-    level: Literal["rms", "peak", "keep"] = "rms"
-    level_db: Annotated[float, Field(le=0, ge=-100)] = -26.0
-    clean: bool = False
-    bits: Literal[16, 24] = 16
-
-    @model_validator(mode="after")
-    def _heard(self) -> RendersSettings:
-        if self.rirs is None and self.devices is None and self.snr_db is None:
-            raise ValueError("nothing to render with: give rooms (--rirs), devices (--devices) or noise (--snr)")
-        if self.snr_db is not None and not (np.isfinite(self.snr_db).all() and self.snr_db[0] <= self.snr_db[1]):
-            raise ValueError(f"snr_db {list(self.snr_db)} must be finite and rise")
-        return self
-
-
-class Unit(NamedTuple):
-    """One render: its number in the dataset, and the numbers of what it is made of in their manifests (−1: none)."""
-
-    number: int
-    source: int
-    rir: int
-    device: int
-
-
-class RendersPlan:
-    """Which source is heard where; a pure function of settings and the manifests of its inputs."""
-
-    broken: tuple[Broken, ...] = ()
-    files = 0
-
-    def __init__(self, settings: RendersSettings, inputs: Inputs) -> None:
-        self.settings = settings
-        for name, wanted in (("sources", settings.sources), ("rirs", settings.rirs), ("devices", settings.devices)):
-            if wanted is not None and fingerprint(_path(inputs, name)) != wanted:
-                raise RoomgenError(
-                    f"the dataset {_path(inputs, name)} has changed since the rendering was begun: use another --out, or "
-                    "--overwrite.",
-                    exit_code=1,
-                )
-        self._numbers = {name: _by_split(_path(inputs, name)) for name in ("sources", "rirs", "devices") if getattr(settings, name)}
-        self._check_formats(inputs)
-        if "devices" in self._numbers:
-            self._microphones = _dataset(_path(inputs, "devices")).table(["microphone"])["microphone"].to_numpy().astype(str)
-        counts = {name: len(numbers) * settings.per_source for name, numbers in self._numbers["sources"].items()}
-        self.split_sizes = {name: min(count, settings.max_samples.get(name, count)) for name, count in counts.items()}
-        if not len(self):
-            raise RoomgenError("no renders are left: max_samples leaves out all sources. Let it take more.")
-        self._starts = dict(zip(self.split_sizes, [0, *accumulate(self.split_sizes.values())], strict=False))
-        self._choices = {(kind, split): self._heard_in(kind, split) for kind in ("rirs", "devices") for split in self.split_sizes}
-        self._check_names()
-
-    def __len__(self) -> int:
-        return sum(self.split_sizes.values())
-
-    @property
-    def shards(self) -> tuple[ShardPlan, ...]:
-        """All shards, split by split."""
-        return shards_of(self.split_sizes, self.settings.shard_size)
-
-    def chunks(self, shard: ShardPlan) -> Iterator[Sequence[Unit]]:
-        """Yield the shard's renders, some at a time."""
-        for start in range(shard.start, shard.start + shard.count, _PER_CHUNK):
-            yield [self._unit(shard.split, i) for i in range(start, min(start + _PER_CHUNK, shard.start + shard.count))]
-
-    def _unit(self, split: str, index: int) -> Unit:
-        number = self._starts[split] + index
-        sources = self._numbers["sources"][split]
-        order = _order(self.settings.seed, list(self.split_sizes).index(split), len(sources))
-        rng = generator(self.settings.seed, Stream.PAIR, number)
-        rirs, devices = self._choices["rirs", split], self._choices["devices", split]
-        # Every draw is made whether it is used or not, so that adding devices moves no room.
-        rir, share, device = rng.random(), rng.random(), rng.random()
-        return Unit(
-            number,
-            int(sources[order[index % len(sources)]]),
-            int(rirs[int(rir * len(rirs))]) if len(rirs) else -1,
-            self._device(split, devices, device) if len(devices) and share < self.settings.device_share else -1,
-        )
-
-    def _device(self, split: str, devices: NDArray[np.int64], draw: float) -> int:
-        weights = self.settings.device_weights.get(split)
-        if not weights:
-            return int(devices[int(draw * len(devices))])
-        each = np.cumsum([weights.get(name, 1.0) for name in self._microphones[devices]])
-        return int(devices[np.searchsorted(each, draw * each[-1], side="right")])
-
-    def _heard_in(self, kind: str, split: str) -> NDArray[np.int64]:
-        if kind not in self._numbers:
-            return np.zeros(0, dtype=np.int64)
-        by_split = self._numbers[kind]
-        if not self.settings.match_splits:
-            return np.concatenate(list(by_split.values()))
-        if split not in by_split:
-            raise RoomgenError(
-                f"the {kind} have no split {split!r}, only {', '.join(by_split)}; the sources have {', '.join(self.split_sizes)}. "
-                "Make both with the same splits, or let any meet any with --any-split."
-            )
-        return by_split[split]
-
-    def _check_formats(self, inputs: Inputs) -> None:
-        rates = {name: _rate(_path(inputs, name)) for name in self._numbers}
-        if len(set(rates.values())) > 1:
-            shown = ", ".join(f"{name} {rate} Hz" for name, rate in rates.items())
-            raise RoomgenError(f"sampling rates differ: {shown}. Make them alike with --fs.")
-        channels = {name: sorted(set(_dataset(_path(inputs, name)).table(["n_channels"])["n_channels"])) for name in self._numbers}
-        most = max(max(counts) for counts in channels.values())
-        if most > _MOST_CHANNELS:
-            raise RoomgenError(f"{most} channels are more than a FLAC file holds ({_MOST_CHANNELS}): render with smaller arrays.")
-        heard = channels.get("rirs", [1])
-        if max(channels["sources"]) > 1 and max(heard) > 1 and channels["sources"] != heard:
-            raise RoomgenError(
-                f"sources of {max(channels['sources'])} channels cannot go through responses of {max(heard)}: make the sources "
-                "with --channels mono."
-            )
-
-    def _check_names(self) -> None:
-        for setting in ("max_samples", "device_weights"):
-            for split in getattr(self.settings, setting):
-                if split not in self.split_sizes:
-                    raise RoomgenError(f"{setting} names a split {split!r}; the sources have {', '.join(self.split_sizes)}.")
-        for split, weights in self.settings.device_weights.items():
-            known = sorted(set(self._microphones[self._choices["devices", split]])) if "devices" in self._numbers else []
-            unknown = [name for name in weights if name not in known]
-            if unknown:
-                raise RoomgenError(
-                    f"device_weights names {unknown[0]!r}, which is no device of {split}; there are: {', '.join(known) or 'none'}."
-                )
 
 
 class RendersFamily(Family):
@@ -209,11 +51,12 @@ class RendersFamily(Family):
         return RendersPlan(settings, inputs)
 
     def make(self, settings: RendersSettings, inputs: Inputs, split: str, units: Sequence[Unit]) -> Iterator[Sample | Broken]:
-        sources = _dataset(_path(inputs, "sources"))
+        sources, source, read = opened_dataset(input_path(inputs, "sources")), None, -1
         for unit in units:
-            rir = _dataset(_path(inputs, "rirs"))[unit.rir] if unit.rir >= 0 else None
-            device = _dataset(_path(inputs, "devices"))[unit.device] if unit.device >= 0 else None
-            source = sources[unit.source]
+            rir = opened_dataset(input_path(inputs, "rirs"))[unit.rir] if unit.rir >= 0 else None
+            device = opened_dataset(input_path(inputs, "devices"))[unit.device] if unit.device >= 0 else None
+            if unit.source != read:  # several devices may hear it one after another
+                source, read = sources[unit.source], unit.source
             audio, row = render(settings, source, rir, device, number=unit.number)
             row |= {"split": split, "key": f"{unit.number:08d}-{source.key}"}
             members = {AUDIO_MEMBER: encode_flac(audio, fs_hz=source.fs_hz, bits=settings.bits)}
@@ -226,7 +69,7 @@ class RendersFamily(Family):
         self, settings: RendersSettings, inputs: Inputs, row: Mapping[str, Any]
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         items = [
-            _dataset(_path(inputs, name))[row[key]] if row[key] else None
+            opened_dataset(input_path(inputs, name))[row[key]] if row[key] else None
             for name, key in (("sources", "source_key"), ("rirs", "rir_key"), ("devices", "device_key"))
         ]
         audio, made = render(settings, *items, number=int(row["seed_index"]))
@@ -247,11 +90,27 @@ class RendersFamily(Family):
             title="Sources through " + ", ".join(through),
             text=f"{totals['samples']} renders of {totals['sources']} sources, {totals['audio_s'] / 3600:.2f} hours. "
             f"Level: {level}, never clipped; gains {interval(totals['gain_db'], 'dB')}. Sources meet responses of "
-            f"{'the same' if settings['match_splits'] else 'any'} split.",
+            f"{'the same' if settings['match_splits'] else 'any'} split.{_said_of_devices(settings)}",
             members=f"`KEY.audio.flac`{clean}",
             example='renders = pd.read_parquet("manifest.parquet")\nrenders[["key", "source_key", "rir_key", "rt60_s"]]',
             tags=("reverberation",),
         )
+
+
+def _said_of_devices(settings: Mapping[str, Any]) -> str:
+    probabilities = settings.get("device_probabilities")
+    if not probabilities:
+        return ""
+    each = [
+        f"{split} by {', '.join(f'{name} ({100 * p:.3g} %)' if p < 1 else name for name, p in named.items())}"
+        for split, named in probabilities.items()
+        if named
+    ]
+    return (
+        f" No device hears a source twice; each hears every one, or that share: {'; '.join(each)}."
+        if each
+        else " Every device hears every source."
+    )
 
 
 def render(
@@ -325,27 +184,6 @@ def convolve(audio: NDArray[np.float32], responses: NDArray[np.float32]) -> NDAr
     return np.asarray(fft.irfft(spectrum, n_fft)[:, :length], dtype=np.float32)
 
 
-def renders_settings(inputs: Inputs, overrides: Mapping[str, Any], *, flags: Mapping[str, str] | None = None) -> RendersSettings:
-    """Return the settings of renders of these datasets, with overrides (dotted key to value) laid over the defaults."""
-    for name, path in inputs.items():
-        family = _dataset(path).info["settings"].get("family")
-        if family not in _FAMILIES[name]:
-            raise RoomgenError(f"--{name} {path} is a dataset of {family}: give one of {' or '.join(_FAMILIES[name])}.")
-    tree: dict[str, Any] = {name: fingerprint(path) for name, path in inputs.items()}
-    return resolve(tree, overrides, model=RendersSettings, flags=flags)
-
-
-def fingerprint(root: Path) -> str:
-    """Return 16 hex digits that name the bytes of a finished dataset.
-
-    Raises:
-        DatasetError: there is no finished dataset in the folder.
-    """
-    info = _dataset(root).info
-    text = json.dumps([info["settings_hash"], [[shard["name"], shard["sha256"]] for shard in info["shards"]]])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def _clean(source: NDArray[np.float32], rir: Any, n_samples: int, *, align: bool) -> NDArray[np.float32]:
     """Return the source so that it stands where its direct sound stands in the render."""
     late = 0 if rir is None or align else round(float(rir.row["direct_delay_s"]) * int(rir.fs_hz))
@@ -361,39 +199,3 @@ def _noise(kind: str, audio: NDArray[np.float32], snr_db: float, rng: np.random.
         noise = fft.irfft(spectrum / np.sqrt(np.maximum(frequency, 0.00125 * audio.shape[1])), audio.shape[1])
     energy, own = (float(np.sum(np.square(x, dtype=np.float64))) for x in (audio, noise))
     return np.asarray(noise * np.float32(np.sqrt(energy / max(own, 1e-30)) * amplitude(-snr_db)), dtype=np.float32)
-
-
-@lru_cache(maxsize=8)
-def _order(seed: int, split: int, count: int) -> NDArray[np.int64]:
-    return generator(seed, Stream.ORDER, split).permutation(count)
-
-
-@lru_cache(maxsize=4)
-def _opened(root: Path, changed_ns: int) -> Any:
-    from roomgen.store.dataset import Dataset  # reading what other families wrote; nothing of it is imported at the top
-
-    del changed_ns  # a dataset made anew is another entry of the cache
-    return Dataset(root)
-
-
-def _dataset(root: Path) -> Any:
-    manifest = root / "manifest.parquet"
-    return _opened(root, manifest.stat().st_mtime_ns if manifest.exists() else 0)
-
-
-def _path(inputs: Inputs, name: str) -> Path:
-    if name not in inputs:
-        raise RoomgenError(f"the {name} dataset is missing: give its folder with --{name}.")
-    return inputs[name]
-
-
-def _by_split(root: Path) -> dict[str, NDArray[np.int64]]:
-    splits = _dataset(root).table(["split"])["split"].astype(str)
-    return {str(name): np.flatnonzero(splits.to_numpy() == name) for name in dict.fromkeys(splits)}
-
-
-def _rate(root: Path) -> int:
-    rates = sorted(set(_dataset(root).table(["fs_hz"])["fs_hz"]))
-    if len(rates) != 1:
-        raise RoomgenError(f"{root} mixes sampling rates {rates}: make it with one.")
-    return int(rates[0])

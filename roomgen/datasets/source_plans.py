@@ -1,6 +1,6 @@
 """Which segments of which recordings a dataset of sources holds, in which split and shard.
 
-Splits divide groups (speakers, places, original recordings), never a group; or they are those of the corpus.
+Splits divide groups (speakers, places, original recordings), never a group; or they are the subsets or folds of the corpus.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from roomgen.corpora import open_corpora
 from roomgen.corpora.base import BrokenFile, Clip, Corpus
 from roomgen.corpora.union import labels
 from roomgen.datasets.family import Broken, Inputs, ShardPlan, shards_of
-from roomgen.datasets.splits import divide, ranked, split_name, take
+from roomgen.datasets.source_splits import divided_clips
 from roomgen.datasets.streams import Stream, generator
 from roomgen.errors import RoomgenError
 from roomgen.settings import CommonSettings, SplitsSettings
@@ -35,6 +35,11 @@ class SourcesSettings(CommonSettings):
     that is new); ``level`` "keep" leaves the recording's level, "rms" and "peak" bring every segment to ``level_db``; ``take`` is
     the part of all groups that is used, so that two datasets of one corpus can share none; ``max_samples`` limits a split, with
     pieces of as many recordings as possible, ``per_clip`` the pieces of a recording.
+
+    ``split_by`` "group" divides groups by the shares of ``splits``, "subset" takes the corpus' own subsets, "fold" its folds, of
+    which ``folds`` names those of each split (recordings of others are left out). ``split_within`` "class_name" divides the groups
+    of each class on their own, so that no split lacks a class. ``val_share`` is what a split ``val`` takes of the groups of
+    ``train`` where subsets or folds make none.
     """
 
     family: Literal["sources"] = "sources"
@@ -54,7 +59,10 @@ class SourcesSettings(CommonSettings):
     take: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.0, 1.0)
     max_samples: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     per_clip: Annotated[int, Field(ge=1)] | None = None
-    split_by: Literal["group", "subset"] = "group"
+    split_by: Literal["group", "subset", "fold"] = "group"
+    split_within: Literal["class_name"] | None = None
+    folds: dict[str, tuple[Annotated[int, Field(ge=0)], ...]] = Field(default_factory=dict)
+    val_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
     splits: SplitsSettings = SplitsSettings()
 
     @field_validator("take")
@@ -71,6 +79,28 @@ class SourcesSettings(CommonSettings):
             raise ValueError(OVERLAP_RULE)
         return value
 
+    @field_validator("folds")
+    @classmethod
+    def _each_fold_once(cls, value: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        SplitsSettings(shares={name: 1.0 / len(value) for name in value} or {"train": 1.0})
+        all_folds = [fold for folds in value.values() for fold in folds]
+        if not all(value.values()) or len(set(all_folds)) < len(all_folds):
+            raise ValueError("each split needs at least one fold, and no fold may be in two")
+        return value
+
+    @model_validator(mode="after")
+    def _divides_one_way(self) -> SourcesSettings:
+        if (self.split_by == "fold") != bool(self.folds):
+            raise ValueError(
+                'split_by "fold" and folds belong together: say which folds each split has, such as '
+                "folds={train=[1,2,3],val=[4],test=[5]}"
+            )
+        if self.val_share and self.split_by == "group":
+            raise ValueError("val_share is for splits by subset or fold: give val a share of its own (splits.shares)")
+        if self.split_within is not None and self.split_by != "group" and not self.val_share:
+            raise ValueError(f"split_within has nothing to divide where splits are by {self.split_by}, unless there is a val_share")
+        return self
+
     @model_validator(mode="after")
     def _has_neighbours(self) -> SourcesSettings:
         if self.overlap and self.segment_s is None:
@@ -82,10 +112,11 @@ class SourcesSettings(CommonSettings):
 
     @model_serializer(mode="wrap")
     def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave an overlap of 0 out: datasets without one keep the hash and the bytes that they had before there was any."""
+        """Leave out what came later and is not used: datasets without it keep the hash and the bytes that they had before."""
         tree: dict[str, Any] = handler(self)
-        if not self.overlap:
-            del tree["overlap"]
+        for name in ("overlap", "split_within", "folds", "val_share"):
+            if not getattr(self, name):
+                del tree[name]
         return tree
 
 
@@ -234,21 +265,8 @@ def _of_subsets(clips: list[Clip], settings: SourcesSettings) -> list[Clip]:
 
 def _divided(settings: SourcesSettings, counted: list[tuple[Clip, int]]) -> dict[str, list[Unit]]:
     """Return the units of each split: its recordings shuffled, their segments together."""
-    sizes: dict[str, int] = {}
-    for clip, count in counted:
-        sizes[group_of(clip)] = sizes.get(group_of(clip), 0) + count
-    order = ranked(sorted(sizes), generator(settings.seed, Stream.SPLIT))
-    chosen = take(order, sizes, *settings.take)
-    if settings.split_by == "group":
-        split_of = divide(chosen, sizes, settings.splits.shares, what=f"groups of the corpus {settings.corpus}")
-        names = list(settings.splits.shares)
-    else:
-        split_of, names = {}, sorted({split_name(clip.subset) for clip, _ in counted})
-    kept = set(chosen)
-    divided: dict[str, list[tuple[Clip, int]]] = {name: [] for name in names}
-    for clip, count in counted:
-        if group_of(clip) in kept:
-            divided[split_of.get(group_of(clip)) or split_name(clip.subset)].append((clip, count))
+    divided = divided_clips(settings, counted)
+    names = list(divided)
     unknown = [name for name in settings.max_samples if name not in names]
     if unknown:
         raise RoomgenError(f"max_samples names a split {unknown[0]!r} that there is not; there are {', '.join(names)}.")
@@ -278,8 +296,3 @@ def _numbered(clips: list[tuple[Clip, tuple[int, ...]]]) -> list[Unit]:
         units.append(Unit(clip, segments, start))
         start += len(segments)
     return units
-
-
-def group_of(clip: Clip) -> str:
-    """Return what may not be divided between splits."""
-    return clip.group or clip.name

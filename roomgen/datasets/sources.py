@@ -23,13 +23,13 @@ from roomgen.datasets.source_plans import (
     SourcesSettings,
     Unit,
     corpus_of,
-    group_of,
     inputs_of,
     opened,
     roots_of,
     segment_length,
     segment_step,
 )
+from roomgen.datasets.source_splits import group_of
 from roomgen.errors import RoomgenError
 from roomgen.settings import resolve
 from roomgen.text import interval
@@ -108,7 +108,12 @@ class SourcesFamily(Family):
             cut += f" (each repeats {100 * settings['overlap']:g} % of the one before it)"
         origins = (f"{about.title + ': ' if several else ''}{about.url}, licence: {about.licence}" for about in abouts)
         origin = "an embedded stand-in, made by roomgen" if kinds[0].embedded else "; ".join(origins)
-        by = "the corpus' own subsets" if settings["split_by"] == "subset" else "groups (speakers, places, original recordings)"
+        own = {"subset": "the corpus' own subsets", "fold": "the corpus' own folds"}
+        by = own.get(settings["split_by"], "groups (speakers, places, original recordings)")
+        if settings.get("val_share"):
+            by += f"; val has {100 * settings['val_share']:g} % of the groups of train"
+        if settings.get("split_within"):
+            by += ", divided within each class"
         return Card(
             title=f"Sources: {' and '.join(about.title for about in abouts)}",
             text=f"{totals['samples']} {cut} of {totals['recordings']} recordings, {totals['audio_s'] / 3600:.2f} hours at "

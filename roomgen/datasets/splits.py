@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from roomgen.datasets.family import apportion
 from roomgen.errors import RoomgenError
 
 
@@ -51,6 +52,38 @@ def divide(order: Sequence[str], sizes: Mapping[str, int], shares: Mapping[str, 
         result[group] = name
         missing[name] -= sizes[group]
         empty.discard(name)
+    return result
+
+
+def divide_within(order: Sequence[str], class_of: Mapping[str, str], shares: Mapping[str, float], *, what: str) -> dict[str, str]:
+    """Return the split of each group, the groups of each class divided on their own: every split has its share of every class.
+
+    Groups are counted, by largest remainder; each split gets at least one group of each class.
+
+    Args:
+        order: groups; who comes first goes to the split that is named first.
+        class_of: the class of each group.
+        shares: of each split.
+        what: the groups, in words.
+
+    Raises:
+        RoomgenError: a class with fewer groups than splits.
+    """
+    wanted = [name for name, share in shares.items() if share > 0]
+    result: dict[str, str] = {}
+    for class_name in sorted(set(class_of.values())):
+        members = [group for group in order if class_of[group] == class_name]
+        if 0 < len(members) < len(wanted):
+            raise RoomgenError(
+                f"class {class_name!r}: {len(members)} {what} cannot be divided between the splits {', '.join(wanted)}, none of "
+                "which may lack a class: give more recordings of it, or leave it out."
+            )
+        counts = apportion([shares[name] for name in wanted], len(members))
+        while members and 0 in counts:
+            counts[counts.index(max(counts))] -= 1
+            counts[counts.index(0)] += 1
+        names = [name for name, count in zip(wanted, counts, strict=True) for _ in range(count)]
+        result |= dict(zip(members, names, strict=True))
     return result
 
 
