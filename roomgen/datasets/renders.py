@@ -51,7 +51,9 @@ class RendersFamily(Family):
         return RendersPlan(settings, inputs)
 
     def make(self, settings: RendersSettings, inputs: Inputs, split: str, units: Sequence[Unit]) -> Iterator[Sample | Broken]:
-        sources, source, read = opened_dataset(input_path(inputs, "sources")), None, -1
+        sources = opened_dataset(input_path(inputs, "sources"))
+        source: Any = None
+        read = -1
         for unit in units:
             rir = opened_dataset(input_path(inputs, "rirs"))[unit.rir] if unit.rir >= 0 else None
             device = opened_dataset(input_path(inputs, "devices"))[unit.device] if unit.device >= 0 else None
