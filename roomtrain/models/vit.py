@@ -151,7 +151,8 @@ class SpectrogramTransformer(nn.Module):
         patches = grid.flatten(1, 2)  # (batch, patch, dim), time fast
         if keep is not None:
             patches = keep.of_patches(patches)
-        y = torch.cat([tokens.expand(len(x), -1, -1), patches], dim=1)
+        # Not len(x), a plain number: an exported graph would take batches of this size alone.
+        y = torch.cat([tokens.expand(x.shape[0], -1, -1), patches], dim=1)
         for block in self.blocks:
             y = block(y)
         # Each token is normalised by itself: the patches' are not needed any more.

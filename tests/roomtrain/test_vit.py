@@ -286,6 +286,16 @@ def test_one_graph_without_a_break_serves_every_step() -> None:
     assert len(graphs) == 1
 
 
+@pytest.mark.parametrize("config", [TINY, TINY_GRID])
+def test_a_graph_takes_batches_of_any_size(config: ViTConfig) -> None:
+    model = made(config)
+    batch = {0: torch.export.Dim("batch", min=1)}
+    program = torch.export.export(model, (torch.randn(2, 1, 12, 40),), dynamic_shapes={"x": batch})
+    for n in (1, 5):
+        x = torch.randn(n, 1, 12, 40)
+        torch.testing.assert_close(program.module()(x), model(x))
+
+
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_fabric_hands_on_what_is_kept(precision: Any) -> None:
     model, x = made(TINY), torch.randn(2, 1, 12, 40)
