@@ -81,6 +81,29 @@ def test_bootstrap_equals_a_plain_loop_over_rooms(name: str) -> None:
     np.testing.assert_allclose((low, high), np.quantile(draws, (0.025, 0.975)), atol=0.12 * (high - low))
 
 
+@pytest.mark.parametrize("name", [name for metrics in METRICS.values() for name in metrics])
+def test_a_weight_by_group_is_the_weight_of_each_sample(name: str) -> None:
+    (kind,) = (kind for kind, own in METRICS.items() if name in own)
+    p, t, room = class_data(classes=4) if kind == "class" else regression_data()
+    random = np.random.default_rng(3)
+    weight = metrics.ByGroup(random.integers(0, 4, (5, 20)).astype(float), room)
+    expected = METRICS[kind][name](p, t, weight=np.asarray(weight))
+    assert np.asarray(weight).shape == (5, 200)
+    np.testing.assert_allclose(METRICS[kind][name](p, t, weight=weight), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_resamples_are_drawn_as_they_always_were() -> None:
+    """Published intervals must come again: groups in the order of their names, drawn by one multinomial of the seed."""
+    p, t, room = regression_data()
+    names = np.array([f"room {index}" for index in room])  # "room 10" comes before "room 2"
+    times = np.random.default_rng(0).multinomial(20, np.full(20, 0.05), size=300)
+    draws = []
+    for counts in times:
+        weight = np.array([counts[sorted(set(names)).index(name)] for name in names])
+        draws.append(metrics.bias(np.repeat(p, weight), np.repeat(t, weight)))
+    np.testing.assert_allclose(metrics.bootstrap(metrics.bias, p, t, names, n=300), np.quantile(draws, (0.025, 0.975)), rtol=1e-10)
+
+
 def test_bootstrap_takes_rooms_and_not_samples() -> None:
     p, t, room = regression_data()
     by_room = metrics.bootstrap(metrics.bias, p, t, room)
@@ -119,6 +142,30 @@ def test_a_difference_is_surer_than_its_two_sides() -> None:
     assert a[1] > b[0]  # their own intervals overlap
     assert low < metrics.rmse(better, t) - metrics.rmse(p, t) < high
     assert metrics.bootstrap_difference(metrics.rmse, p, p, t, room) == (0.0, 0.0)
+
+
+def test_a_mean_difference_draws_the_same_rooms_for_all() -> None:
+    """Against a plain loop: test sets of different sizes over the same rooms, of which one has none of the first room."""
+    random = np.random.default_rng(2)
+    pairs = []
+    for size in (60, 80):
+        groups = np.array([f"r{index}" for index in random.integers(1 if size == 60 else 0, 6, size)])
+        truth = random.standard_normal(size)
+        a, b = truth + random.standard_normal(size), truth + 1.5 * random.standard_normal(size)
+        pairs.append(metrics.Pair(a, b, truth, groups))
+    times = np.random.default_rng(4).multinomial(6, np.full(6, 1 / 6), size=200)
+    draws = []
+    for counts in times:
+        differences = []
+        for pair in pairs:
+            taken = np.concatenate([np.flatnonzero(np.asarray(pair.groups) == f"r{i}").repeat(n) for i, n in enumerate(counts)])
+            a, b, truth = (np.asarray(values)[taken] for values in (pair.a, pair.b, pair.truth))
+            differences.append(
+                sklearn_metrics.root_mean_squared_error(truth, a) - sklearn_metrics.root_mean_squared_error(truth, b)
+            )
+        draws.append(np.mean(differences))
+    found = metrics.bootstrap_mean_difference(metrics.rmse, pairs, n=200, seed=4)
+    np.testing.assert_allclose(found, np.quantile(draws, (0.025, 0.975)), rtol=1e-10)
 
 
 def test_undefined_resamples_are_not_counted() -> None:
