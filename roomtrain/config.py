@@ -40,7 +40,7 @@ class RunSettings(Model):
 
     ``reduced`` says in words what is less than the paper's; empty: nothing. ``precision`` is that of Lightning Fabric; ``tf32``
     lets a GPU multiply float32 numbers with ten bits of mantissa, several times faster. ``resamples`` are of the bootstrap that
-    gives the intervals of the results.
+    gives the intervals of the results. ``seeds`` is how many seeds of a cell ``roomtrain train --all`` trains, from ``seed`` on.
     """
 
     paper: str
@@ -50,6 +50,7 @@ class RunSettings(Model):
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     tf32: bool = False
     resamples: Annotated[int, Mark.IDLE, Field(ge=100)] = 1000
+    seeds: Annotated[int, Mark.IDLE, Field(ge=1, le=100)] = 1
 
     def deciding(self) -> dict[str, Any]:
         """Return the settings that decide the result, as plain values."""

@@ -76,12 +76,47 @@ class Published:
     Args:
         source: which table of which paper.
         values: (cell, protocol, target, metric) → number; shares in 0…1.
-        columns: titles of the table's columns.
+        columns: titles of the columns of a block, where the paper has no layouts.
     """
 
     source: str
     values: Mapping[tuple[str, str, str, str], float]
-    columns: tuple[str, ...]
+    columns: tuple[str, ...] = ("here", "paper")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: one metric of one target by one protocol.
+
+    Args:
+        metric: "": the one that stands for the target.
+        interval: below the values stands the 95 % interval of the first seed.
+        best: below the rows of several seeds stands the seed that is best in this column, for papers that tell of their best run.
+    """
+
+    title: str
+    protocol: str
+    target: str
+    metric: str = ""
+    interval: bool = False
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A table of the paper, laid out as it has it.
+
+    Args:
+        title: which table, and of what.
+        columns: at most one of them is ``best``.
+        rows: title → cell; those without results are left out.
+        notes: sentences under the table.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,6 +149,9 @@ class Paper(ABC):
     targets: ClassVar[tuple[Target, ...]]
     protocols: ClassVar[Mapping[str, str]]
     """How training and test are divided, in the order of the table: name → what it means."""
+    pools: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Protocol → the protocols whose answers it takes together: it has none of its own, and is measured where all of them are
+    there. Keys are unique among them, and groups of the same name are the same."""
     published: ClassVar[Published]
     presets: ClassVar[str] = "roomtrain"
     """Package whose folder ``presets`` holds NAME-paper.toml, NAME-small.toml and NAME-smoke.toml."""
@@ -133,6 +171,10 @@ class Paper(ABC):
         """Return the rows of the table for the cells that there are: title → the cells of its columns."""
         return {cell: (cell,) for cell in cells}
 
+    def layouts(self) -> Sequence[Layout]:
+        """Return the paper's tables; none: a block of :meth:`rows` for each protocol and target."""
+        return ()
+
     @abstractmethod
     def open(self, root: Path, place: Place, *, training: bool = True) -> Data:
         """Open the datasets; ``training`` False: those of the test are enough, and nothing is checked against training.
@@ -141,6 +183,13 @@ class Paper(ABC):
             RoomtrainError: a part is missing, of another kind, or splits share what they must not.
             DatasetError: a part is damaged.
         """
+
+    def settled(self, settings: Any, data: Any) -> Any:
+        """Return settings with what follows from the data filled in, such as the names of classes: a run keeps them so.
+
+        What is filled in is marked idle: it decides nothing that the data do not.
+        """
+        return settings
 
     @abstractmethod
     def stages(self, settings: Any, data: Any, place: Place) -> list[Stage]:
@@ -182,6 +231,10 @@ class Paper(ABC):
     def target(self, name: str) -> Target:
         """Return a target by its name."""
         return next(target for target in self.targets if target.name == name)
+
+    def members(self, protocol: str) -> tuple[str, ...]:
+        """Return the protocols that a protocol's answers are stored by: those of a pool, or itself."""
+        return self.pools.get(protocol, (protocol,))
 
     def protocol(self, name: str | None, have: Sequence[str]) -> str:
         """Return the protocol that is asked for, or the last one of the paper that a run has: it asks the most of the networks.

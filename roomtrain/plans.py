@@ -52,7 +52,8 @@ def plan(
     cell: str | None = None,
     every: bool = False,
     sweep: Sequence[str] = (),
-    seeds: range = range(1),
+    seed: int = 0,
+    seeds: int | None = None,
 ) -> list[Planned]:
     """Return what is to be trained, in order; wrong settings are told before anything is.
 
@@ -60,6 +61,9 @@ def plan(
         cell: a cell of the paper's table, by its name or number (from 1).
         every: all cells of the table.
         sweep: ``key=a,b`` each: every combination of the values.
+        seed: the first.
+        seeds: of each cell of the table or sweep; all are trained with the first before any is with the second. None: as many as
+            the settings of each cell of the table say, and one of a sweep.
 
     Raises:
         RoomtrainError: choices that exclude each other, or settings that are wrong.
@@ -75,13 +79,17 @@ def plan(
         return settings_of(paper, preset, {**overrides, **more}, config=config, seed=seed)
 
     if not every and not sweep:
-        if len(seeds) > 1:
+        if seeds not in (None, 1):
             raise RoomtrainError("--seeds is for --all and --sweep; for one cell give --seed.")
-        settings = made({} if cell is None else find_cell(paper, cell).overrides, seeds[0])
+        settings = made({} if cell is None else find_cell(paper, cell).overrides, seed)
         return [Planned(paper.cell_of(settings), settings, out)]
     cells = paper.cells() if every else _swept(paper, sweep, made)
+    many = [seeds or (made(one.overrides, seed).seeds if every else 1) for one in cells]
     return [
-        Planned(one.name, made(one.overrides, seed), out / f"{_as_folder(one.name)}-seed{seed}") for seed in seeds for one in cells
+        Planned(one.name, made(one.overrides, number), out / f"{_as_folder(one.name)}-seed{number}")
+        for number in range(seed, seed + max(many))
+        for one, own in zip(cells, many, strict=True)
+        if number < seed + own
     ]
 
 

@@ -32,7 +32,7 @@ def measure(paper: Paper, table: pd.DataFrame, *, resamples: int = 1000) -> dict
     """Return protocol → target → what one cell's predictions are worth.
 
     Args:
-        table: the long table of :mod:`roomtrain.predictions`, of one cell.
+        table: the long table of :mod:`roomtrain.predictions`, of one cell. A pool is of the rows of all its members together.
         resamples: of the bootstrap over groups.
 
     Returns:
@@ -44,14 +44,16 @@ def measure(paper: Paper, table: pd.DataFrame, *, resamples: int = 1000) -> dict
         RoomtrainError: estimates that are not finite.
     """
     protocols: dict[str, Any] = {}
-    for protocol in (name for name in paper.protocols if (table["protocol"] == name).any()):
-        rows = table[table["protocol"] == protocol]
+    table = table.assign(group=np.unique(table["group"].to_numpy(dtype=str), return_inverse=True)[1])  # far quicker than names
+    there = set(table[["protocol", "target"]].drop_duplicates().itertuples(index=False, name=None))
+    for protocol in paper.protocols:
+        members = paper.members(protocol)
+        rows = table[table["protocol"].isin(members)]
+        bins = _bins(paper.breakdown, rows)
         for target in paper.targets:
-            mine = rows[rows["target"] == target.name]
-            if len(mine):
-                protocols.setdefault(protocol, {})[target.name] = _measured(
-                    target, mine, _bins(paper.breakdown, rows), resamples=resamples
-                )
+            if all((member, target.name) in there for member in members):
+                mine = rows[rows["target"] == target.name]
+                protocols.setdefault(protocol, {})[target.name] = _measured(target, mine, bins, resamples=resamples)
     return protocols
 
 
@@ -81,8 +83,8 @@ def _known(target: Target, rows: pd.DataFrame) -> pd.DataFrame:
     return rows if target.kind == "score" else rows[np.isfinite(rows["truth"].to_numpy())]
 
 
-def _arrays(rows: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.str_]]:
-    return rows["estimate"].to_numpy(), rows["truth"].to_numpy(), rows["group"].to_numpy(dtype=str)
+def _arrays(rows: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
+    return rows["estimate"].to_numpy(), rows["truth"].to_numpy(), rows["group"].to_numpy()
 
 
 def _bins(breakdown: Breakdown | None, rows: pd.DataFrame) -> pd.Series | None:
@@ -209,6 +211,7 @@ def results_text(paper: Paper, result: Mapping[str, Any]) -> str:
     if result["reduced"]:
         lines[0] += f" (reduced: {result['reduced']})"
     width = max(len(target.name) for target in paper.targets)
+    wide = max(8, max(map(len, result["protocols"]), default=0))
     for protocol, targets in result["protocols"].items():
         for name, values in targets.items():
             target = paper.target(name)
@@ -216,5 +219,5 @@ def results_text(paper: Paper, result: Mapping[str, Any]) -> str:
             for metric, (low, high) in values["interval"].items():
                 ends = "" if low is None else f" ({target.text(metric, low)} to {target.text(metric, high)})"
                 shown.append(f"{metric} {target.text(metric, values[metric])}{ends}")
-            lines.append(f"  {protocol:<8} {name:<{width}}  {', '.join(shown)}")
+            lines.append(f"  {protocol:<{wide}} {name:<{width}}  {', '.join(shown)}")
     return "\n".join(lines)

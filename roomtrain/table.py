@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from roomgen.errors import suggest
 from roomtrain.errors import RoomtrainError
+from roomtrain.layouts import laid_out
 from roomtrain.paper import Paper
 from roomtrain.targets import Target
 
@@ -17,7 +18,8 @@ from roomtrain.targets import Target
 def table(paper: Paper, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return all cells: protocol → target → cell → metric → ``mean``, ``std`` over seeds, ``interval``, ``paper``.
 
-    The interval is that of the first seed: 95 % by bootstrap over groups. One seed has no deviation (None).
+    The interval is that of the first seed: 95 % by bootstrap over groups. One seed has no deviation (None). ``seeds`` has the value
+    of each, and ``best`` is the ``seed`` of the best and its ``value``; None for a single seed.
 
     Raises:
         RoomtrainError: results of different presets or data, or one cell of different settings, which do not belong in one table.
@@ -38,16 +40,18 @@ def table(paper: Paper, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     cells: dict[str, Any] = {}
     for protocol in paper.protocols:
         for target in paper.targets:
-            of_cell: dict[str, list[dict[str, Any]]] = {}
+            of_cell: dict[str, dict[int, dict[str, Any]]] = {}
             for result in results:
                 found = result["protocols"].get(protocol, {}).get(target.name)
                 if found is not None:
-                    of_cell.setdefault(result["cell"], []).append(found)
-            for cell, measured in of_cell.items():
+                    of_cell.setdefault(result["cell"], {})[result["seed"]] = found
+            for cell, by_seed in of_cell.items():
                 cells.setdefault(protocol, {}).setdefault(target.name, {})[cell] = {
                     metric: _summary(
-                        [values[metric] for values in measured],
-                        measured[0]["interval"][metric],
+                        target,
+                        metric,
+                        {seed: by_seed[seed][metric] for seed in sorted(by_seed)},
+                        by_seed[min(by_seed)]["interval"][metric],
                         paper.published.values.get((cell, protocol, target.name, metric)),
                     )
                     for metric in target.metrics
@@ -64,12 +68,25 @@ def table(paper: Paper, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def markdown(paper: Paper, values: dict[str, Any]) -> str:
-    """Return the table for reading: a block per protocol and target, ours with the 95 % interval of the first number."""
+    """Return the table for reading: the paper's layouts, each that has any results.
+
+    Without any, a block per protocol and target, ours with the 95 % interval of the first number.
+    """
     seeds = values["seeds"]
     lines = [
         f"Preset `{values['preset']}`, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}, on {', '.join(values['devices'])}."
         + (f" Reduced: {values['reduced']}." if values["reduced"] else "")
     ]
+    shown: set[str] = set()
+    for layout in paper.layouts():
+        if laid := laid_out(paper, layout, values["cells"]):
+            lines += ["", *laid]
+            shown.update(layout.rows.values())
+    if shown:
+        others = [cell for cell in _cells(values) if cell not in shown]
+        if others:
+            lines += ["", f"In none of these tables: {', '.join(others)}; `roomtrain table {paper.name} --cell NAME` shows one."]
+        return "\n".join(lines)
     for protocol, targets in values["cells"].items():
         lines += ["", f"**{paper.protocols[protocol]}**"]
         for name, cells in targets.items():
@@ -80,19 +97,27 @@ def markdown(paper: Paper, values: dict[str, Any]) -> str:
 def cell_markdown(paper: Paper, values: dict[str, Any], cell: str) -> str:
     """Return one cell for reading: a table per protocol, a row per target, the paper's numbers beside ours.
 
+    Where the paper has layouts, and so many protocols, it is a table per target, and a row per protocol.
+
     Raises:
         RoomtrainError: there are no results of that cell.
     """
-    lines: list[str] = []
-    for protocol, targets in values["cells"].items():
-        rows = [(paper.target(name), cells[cell]) for name, cells in targets.items() if cell in cells]
-        if rows:
-            lines += ["", f"| {cell}, protocol `{protocol}` | here | paper |", "|---|---|---|"]
-            lines += [f"| {t.heading()} | {_ours(t, found)} | {_theirs(paper, cell, protocol, t)} |" for t, found in rows]
-    if not lines:
-        there = sorted({name for targets in values["cells"].values() for cells in targets.values() for name in cells})
+    there = sorted(_cells(values))
+    if cell not in there:
         raise RoomtrainError(f"there are no results of {cell!r}.{suggest(cell, there)} Cells: {', '.join(there)}.")
-    return "\n".join(lines[1:])
+    by_target = bool(paper.layouts())
+    tables: dict[str, list[str]] = {}
+    for protocol, targets in values["cells"].items():
+        for name in (name for name, cells in targets.items() if cell in cells):
+            target = paper.target(name)
+            found = f"{_ours(target, targets[name][cell])} | {_theirs(paper, cell, protocol, target)}"
+            title, row = (target.heading(), f"`{protocol}`") if by_target else (f"protocol `{protocol}`", target.heading())
+            tables.setdefault(title, []).append(f"| {row} | {found} |")
+    return "\n\n".join("\n".join([f"| {cell}, {title} | here | paper |", "|---|---|---|", *rows]) for title, rows in tables.items())
+
+
+def _cells(values: dict[str, Any]) -> list[str]:
+    return list(dict.fromkeys(cell for targets in values["cells"].values() for cells in targets.values() for cell in cells))
 
 
 def _block(paper: Paper, protocol: str, target: Target, cells: dict[str, Any]) -> list[str]:
@@ -112,13 +137,19 @@ def _block(paper: Paper, protocol: str, target: Target, cells: dict[str, Any]) -
     return lines
 
 
-def _summary(found: list[float | None], interval: Sequence[float | None], paper: float | None) -> dict[str, Any]:
-    known = [value for value in found if value is not None]
+def _summary(
+    target: Target, metric: str, found: Mapping[int, float | None], interval: Sequence[float | None], paper: float | None
+) -> dict[str, Any]:
+    known = {seed: value for seed, value in found.items() if value is not None}
+    values = list(known.values())
+    best = min(known, key=lambda seed: target.badness(metric, known[seed])) if len(known) > 1 else None
     return {
-        "mean": float(np.mean(known)) if known else None,
-        "std": float(np.std(known, ddof=1)) if len(known) > 1 else None,
+        "mean": float(np.mean(values)) if known else None,
+        "std": float(np.std(values, ddof=1)) if len(known) > 1 else None,
         "interval": list(interval),
         "paper": paper,
+        "seeds": {str(seed): value for seed, value in found.items()},
+        "best": None if best is None else {"seed": best, "value": known[best]},
     }
 
 

@@ -41,6 +41,8 @@ TITLES: Mapping[str, str] = {
 }
 """Metrics whose name in tables is not their name in results."""
 
+_ERRORS = ("rmse", "error")
+
 
 @dataclass(frozen=True)
 class Target:
@@ -54,6 +56,8 @@ class Target:
         classes: of a class, what the indices mean.
         positive: a number that is never below 0: its head ends in a ReLU.
         measured: what it is called among the labels that :func:`roomgen.measure` gives for a response; "" where it gives none.
+        lower_is_better: of scores and classes: low metrics are good, such as those of a loss, or of a class that shall not be told
+            from embeddings. Of numbers and angles the metrics say it themselves.
     """
 
     name: str
@@ -63,10 +67,13 @@ class Target:
     classes: tuple[str, ...] = ()
     positive: bool = False
     measured: str = ""
+    lower_is_better: bool = False
 
     def __post_init__(self) -> None:
         if (self.kind == "class") != bool(self.classes):
             raise ValueError(f"{self.name}: classes belong to the kind 'class', and to no other")
+        if self.lower_is_better and self.kind not in ("score", "class"):
+            raise ValueError(f"{self.name}: lower_is_better belongs to scores and classes; of a {self.kind} the metrics say it")
 
     @property
     def metrics(self) -> Mapping[str, Metric]:
@@ -76,6 +83,12 @@ class Target:
     def numbers(self, estimate: NDArray[Any], truth: NDArray[Any]) -> dict[str, float | None]:
         """Return every metric; None for what cannot be computed, such as the correlation with a constant."""
         return {name: finite(metric(estimate, truth)) for name, metric in self.metrics.items()}
+
+    def badness(self, metric: str, value: float) -> float:
+        """Return a number that is the lower the better a metric's value is: a bias is best at 0, errors and losses when low."""
+        if metric == "bias":
+            return abs(value)
+        return value if self.lower_is_better or metric in _ERRORS else -value
 
     def constant(self, truth: NDArray[Any]) -> float:
         """Return the one answer to all samples that is best for these truths: the mean, the commonest class, a direction."""

@@ -44,7 +44,12 @@ def train(
     sweep: Annotated[
         list[str] | None, typer.Option(metavar="KEY=A,B", help="a cell for every value; may be repeated: every combination")
     ] = None,
-    seeds: Annotated[int, typer.Option(help="with --all or --sweep: so many seeds of each cell, from --seed on")] = 1,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            help="with --all or --sweep: so many seeds of each cell, from --seed on  [default: of the preset; 1 of a sweep]"
+        ),
+    ] = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     precision: PrecisionOption = None,
@@ -62,7 +67,7 @@ def train(
             )
     assert data is not None
     assert out is not None
-    if not 1 <= seeds <= 100:
+    if seeds is not None and not 1 <= seeds <= 100:
         raise RoomtrainError(f"--seeds {seeds} is outside 1…100.")
     overrides = dict(parse_assignment(text) for text in set_ or [])
     if precision is not None:
@@ -76,7 +81,8 @@ def train(
         cell=cell,
         every=all_cells,
         sweep=sweep or (),
-        seeds=range(seed, seed + seeds),
+        seed=seed,
+        seeds=seeds,
     )
     results = _train_all(found, planned, data, device=device, workers=workers, sinks=_sinks(log))
     text = "\n".join(results_text(found, result) for result in results)

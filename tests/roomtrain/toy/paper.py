@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from roomtrain.config import RunSettings
 from roomtrain.fit_settings import FitSettings
-from roomtrain.paper import Breakdown, Cell, Data, Paper, Place, Published, Stage
+from roomtrain.paper import Breakdown, Cell, Column, Data, Layout, Paper, Place, Published, Stage
 from roomtrain.predictions import CONSTANT, Answers
 from roomtrain.targets import Target
 
@@ -65,18 +65,27 @@ class Toy(Paper):
         Target("c50", title="C50", unit="dB", measured="c50_db"),
         Target("size", "class", title="size", classes=("small", "middle", "large")),
         Target("azimuth", "angle", title="azimuth"),
-        Target("gap", "score", title="error of C50", unit="dB"),
+        Target("gap", "score", title="error of C50", unit="dB", lower_is_better=True),
     )
-    protocols: ClassVar[Mapping[str, str]] = {"room": "Rooms apart"}
-    published = Published("Table 1", {("all", "room", "c50", "rmse"): 1.0}, columns=("here", "paper"))
+    protocols: ClassVar[Mapping[str, str]] = {"even": "Every other response", "odd": "The others", "room": "Rooms apart"}
+    pools: ClassVar[Mapping[str, tuple[str, ...]]] = {"room": ("even", "odd")}
+    published = Published("Table 1", {("all", "room", "c50", "rmse"): 1.0})
     breakdown = Breakdown("c50", (-50.0, 10.0, 50.0))
     owned = ("seen",)
 
     def cells(self) -> list[Cell]:
-        return [Cell(seen, {"seen": seen}) for seen in ("all", "early")]
+        return [Cell("all", {"seen": "all"}), Cell("early", {"seen": "early", "seeds": 1})]
 
     def cell_of(self, settings: ToySettings) -> str:
         return settings.seen
+
+    def layouts(self) -> Sequence[Layout]:
+        columns = (
+            Column("even", "even", "c50"),
+            Column("all", "room", "c50", interval=True, best=True),
+            Column("gap", "room", "gap"),
+        )
+        return (Layout("Table 1: C50 in dB", columns, {"everything": "all", "the beginning": "early"}, ("A note.",)),)
 
     def open(self, root: Path, place: Place, *, training: bool = True) -> ToyData:
         return ToyData(root, place)
@@ -103,9 +112,15 @@ class Toy(Paper):
         bank, train = data.bank("test"), data.bank("train")
         keys, rooms = bank.table["key"].to_numpy(), bank.table["room_id"].astype(str).to_numpy()
         gap = np.zeros(len(keys))
+
+        def answers(target: Target, truth: Any, estimate: Any, *condition: str) -> Iterator[Answers]:
+            for protocol, own in (("even", slice(0, None, 2)), ("odd", slice(1, None, 2))):
+                known = None if truth is None else truth[own]
+                yield Answers(protocol, target.name, keys[own], rooms[own], known, estimate[own], *condition)
+
         for target in self.targets:
             if target.kind == "score":
-                yield Answers("room", target.name, keys, rooms, None, gap)
+                yield from answers(target, None, gap)
                 continue
             head = build_head(target, SLICES, seed=settings.seed)
             head.load_state_dict(weights(target.name))
@@ -114,9 +129,9 @@ class Toy(Paper):
             truth = truth_of(target, bank).double().numpy()
             if target.name == "c50":
                 gap = np.abs(estimate - truth)
-            yield Answers("room", target.name, keys, rooms, truth, estimate)
+            yield from answers(target, truth, estimate)
             constant = target.constant(truth_of(target, train).numpy())
-            yield Answers("room", target.name, keys, rooms, truth, np.full(len(keys), constant), CONSTANT)
+            yield from answers(target, truth, np.full(len(keys), constant), CONSTANT)
 
 
 def energies(bank: Bank, settings: ToySettings) -> torch.Tensor:
