@@ -93,14 +93,25 @@ def probe(
 
 
 def compare(
-    run: RunArgument,
-    other: Annotated[Path, typer.Argument(metavar="OTHER", help="folder of the run to compare with it")],
+    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="folder that `roomtrain train` wrote")] = None,
+    other: Annotated[Path | None, typer.Argument(metavar="OTHER", help="folder of the run to compare with it")] = None,
+    runs: Annotated[Path | None, typer.Option(help="in place of RUN and OTHER: folder of runs of several seeds")] = None,
+    cell: Annotated[list[str] | None, typer.Option(metavar="NAME", help="with --runs: a cell, and again, the other")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say by how much OTHER differs from RUN on the same test samples, with intervals of a paired bootstrap over rooms."""
+    """Say by how much OTHER differs from RUN on the same test samples, with intervals of a paired bootstrap over rooms.
+
+    With --runs and two --cell it is the second cell against the first, in the mean over all seeds that both are trained with.
+    """
     from roomtrain import compare as comparing
 
-    paper, _, _ = claimed(run)
-    claimed(other)
-    result = comparing.compare(paper, run, other)
+    cells = cell or []
+    if runs is not None and len(cells) == 2 and run is None:
+        result = comparing.compare_cells(runs, *cells)
+    elif run is not None and other is not None and runs is None and not cells:
+        paper, _, _ = claimed(run)
+        claimed(other)
+        result = comparing.compare(paper, run, other)
+    else:
+        raise RoomtrainError("give RUN and OTHER, or --runs DIR --cell NAME --cell OTHER.")
     print_result(result, as_json, comparing.compare_text(result))
