@@ -72,6 +72,7 @@ def train(paper: Paper, settings: RunSettings, *, cell: str, root: Path, out: Pa
     """
     fabric = command.fabric
     data = paper.open(root, command.place)
+    settings = paper.settled(settings, data)
     fingerprint = data.fingerprint()
     # The others wait: they would see a folder that is being begun.
     together(fabric, lambda: claim(out, settings, cell=cell, data=fingerprint, root=root))
