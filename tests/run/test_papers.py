@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from roomgen.corpora import synthetic_scenes
 from roomgen.errors import RoomgenError
 from roomgen.run import paper_parts
 from roomgen.run.paper_parts import Given
@@ -21,7 +22,7 @@ PARTS = {
         *("unpaired-rooms", "unpaired-speech", "unpaired-reverberant"),
     ],
     "mc-simclr": ["arrays", "events", "scenes"],
-    "icl": ["scenes", "vintage-dirs", "multi-dirs", "recorders", "scenes-by-device"],
+    "icl": ["scenes", "vintage-dirs", "multi-dirs", "many-dirs", "recorders", "scenes-by-device"],
 }
 SCALE = 1e-4
 
@@ -40,6 +41,15 @@ STAND_INS = {
     "mc-simclr": {"events", "scenes"},
     "icl": set(PARTS["icl"]),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_scenes():
+    """Three scenes, a recording a place: with ten every split takes more than a hundred recordings of 10 s."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthetic_scenes, "SCENES", synthetic_scenes.SCENES[:3])
+        patch.setattr(synthetic_scenes, "_PER_PLACE", 1)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -144,8 +154,12 @@ def test_icl_s_new_devices_are_heard_in_the_test_alone(papers):
     root, _ = papers("icl")
     table = Dataset(root / "scenes-by-device").table()
     heard = {split: set(part["device"]) for split, part in table.groupby("split", observed=True)}
-    assert heard["train"] <= {"A", "B", "C", "S1", "S2", "S3"}
-    assert heard["test"] & {"S4", "S5", "S6"}
+    seen = {"A", "B", "C", "S1", "S2", "S3"}
+    assert heard["train"] <= seen
+    assert heard["val"] == seen
+    assert heard["test"] == seen | {"S4", "S5", "S6"}
+    assert not table.duplicated(["source_key", "device"]).any()
+    assert (table.groupby("split", observed=True)["class_name"].nunique() == 3).all()
     assert (table[table["split"] == "train"]["device"] == "A").mean() > 0.5
     assert not set(table[table["split"] == "train"]["location"]) & set(table[table["split"] == "test"]["location"])
     assert Dataset(root / "vintage-dirs").table()["microphone"].nunique() == 66
