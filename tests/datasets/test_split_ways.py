@@ -6,7 +6,9 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 import soundfile
+from typer.testing import CliRunner
 
+from roomgen.cli import app
 from roomgen.datasets.source_plans import SourcesPlan, SourcesSettings
 from roomgen.datasets.sources import sources_settings
 from roomgen.datasets.splits import divide_within
@@ -107,6 +109,30 @@ def test_a_class_with_fewer_groups_than_splits_is_one_error(classes):
     ) as caught:
         divided({"split_within": "class_name", "splits.shares": SHARES}, "folder", classes)
     assert "\n" not in str(caught.value)
+
+
+def test_a_group_of_several_classes_counts_as_one_of_that_which_it_holds_most_of(esc):
+    for folder, takes in (("001 - Dog bark", "A"), ("002 - Rain", "BC")):
+        for take in takes:
+            soundfile.write(esc / folder / f"1-900-{take}.wav", np.full(1000, 0.1), FS_HZ)
+    for seed in range(5):
+        asked = {"split_within": "class_name", "splits.shares": {"train": 0.5, "test": 0.5}, "seed": seed}
+        groups = {(split, clip.class_name, clip.group) for split, clip in divided(asked, "esc10", esc)}
+        assert Counter((split, name) for split, name, _ in groups if name == "rain") == {("train", "rain"): 3, ("test", "rain"): 3}
+        assert Counter(split for split, name, group in groups if name == "dog" and group != "900") == {"train": 3, "test": 2}
+        assert len({split for split, _, group in groups if group == "900"}) == 1
+
+
+def test_the_command_divides_within_classes_and_by_folds(classes, esc):
+    def splits(*options):
+        result = CliRunner().invoke(app, ["sources", *options, "--dry-run", "--json"])
+        assert result.exit_code == 0, (result.output, result.exception)
+        return json.loads(result.output)["splits"]
+
+    shares = ("--splits", "train=0.696,val=0.104,test=0.2")
+    assert splits("folder", "--root", str(classes), "--split-within", "class_name", *shares) == {"train": 17, "val": 4, "test": 6}
+    folds = ("--split-by", "fold", "--set", "folds={train=[1,2,3],val=[4],test=[5]}")
+    assert splits("esc10", "--root", str(esc), *folds) == {"train": 18, "val": 6, "test": 6}
 
 
 def test_folds_are_the_corpus_own(esc):
