@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,8 +25,9 @@ from roomtrain.commands.common import (
     print_result,
 )
 from roomtrain.errors import RoomtrainError, Stopped
+from roomtrain.jobs import is_job
 from roomtrain.journal import SINKS, Sink
-from roomtrain.paper import Paper, get_paper
+from roomtrain.paper import Paper, Place, get_paper
 from roomtrain.plans import Planned, plan
 from roomtrain.results import results_text
 
@@ -54,6 +56,9 @@ def train(
     device: DeviceOption = "auto",
     precision: PrecisionOption = None,
     workers: WorkersOption = 2,
+    jobs: Annotated[
+        int, typer.Option(help="with --all or --sweep: so many cells at a time, each in a process with its share of the processors")
+    ] = 1,
     log: Annotated[str, typer.Option(help="where the log goes beside its file: tensorboard, wandb, both or none")] = "tensorboard",
     set_: SetOption = None,
     as_json: JsonOption = False,
@@ -69,6 +74,10 @@ def train(
     assert out is not None
     if seeds is not None and not 1 <= seeds <= 100:
         raise RoomtrainError(f"--seeds {seeds} is outside 1…100.")
+    if not 1 <= jobs <= 64:
+        raise RoomtrainError(f"--jobs {jobs} is outside 1…64.")
+    if jobs > 1 and "RANK" in os.environ:
+        raise RoomtrainError("--jobs and torchrun exclude each other: the processes of one train the same cell.")
     overrides = dict(parse_assignment(text) for text in set_ or [])
     if precision is not None:
         overrides["precision"] = precision
@@ -84,10 +93,29 @@ def train(
         seed=seed,
         seeds=seeds,
     )
+    if jobs > 1 and len(planned) > 1:
+        _side_by_side(found, data, min(jobs, len(planned)))
     results = _train_all(found, planned, data, device=device, workers=workers, sinks=_sinks(log))
     text = "\n".join(results_text(found, result) for result in results)
     if int(os.environ.get("RANK", "0")) == 0:
         print_result(results if all_cells or sweep else results[0], as_json, text)
+
+
+def _side_by_side(paper: Paper, data: Path, jobs: int) -> None:
+    """Train in several processes, and leave where one failed or all were stopped."""
+    import torch
+
+    from roomtrain.jobs import side_by_side
+
+    paper.open(data, Place(torch.device("cpu")))  # what is wrong with the data is told once, and not by each
+    code, asked = side_by_side(jobs, _without_jobs(sys.argv[1:]))
+    if code or asked:
+        raise typer.Exit(code)
+
+
+def _without_jobs(arguments: list[str]) -> list[str]:
+    kept = [text for text, before in zip(arguments, ["", *arguments], strict=False) if "--jobs" not in (text, before)]
+    return [text for text in kept if not text.startswith("--jobs=")]
 
 
 def _sinks(log: str) -> tuple[Sink, ...]:
@@ -138,6 +166,6 @@ def _train_one(paper: Paper, planned: Planned, data: Path, command: Command, *, 
             return train_cell(paper, planned.settings, cell=planned.cell, root=data, out=planned.folder, command=command)
     if alone:
         raise RoomtrainError(f"another command is training {planned.folder}: wait for it, or use another --out.", exit_code=1)
-    if command.fabric.is_global_zero:
+    if command.fabric.is_global_zero and not is_job():
         complain(f"{planned.folder}: another command is training it; going on with the others.")
     return None
