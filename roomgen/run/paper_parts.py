@@ -192,7 +192,7 @@ def _icl(root: Path, given: Given) -> Iterator[Part]:
             yield _drawn_dirs(name, given, 1, {"count": 66, "angles_deg": (0.0,), "distances_m": (0.5,)})
         else:
             yield _drawn_dirs(name, given, 0, {"count": given.count(25, least=4)})
-    # What the paper had too few microphones for: as many responses as its 25 have, of a thousand, half of which compress as well.
+    # The paper had too few microphones for a generator of responses: here are a thousand, half of which compress as well.
     around = tuple(float(angle) for angle in range(0, 360, 30))
     many = {"count": given.count(1000, least=8), "angles_deg": around, "distances_m": (0.5,), "compress": 0.5}
     yield _drawn_dirs("many-dirs", given, 2, many)
