@@ -15,8 +15,7 @@ from torch import Tensor
 
 import roomgen
 from roomgen.store.dataset import Dataset
-from roomtrain.banks import Bank, MappedBank, open_bank
-from roomtrain.banks.bank import Rows
+from roomtrain.banks import Bank, MappedBank, load_bank, open_bank
 from roomtrain.banks.memory import check_memory
 from roomtrain.banks.source import read, select
 from roomtrain.datasets import check_disjoint, fingerprint, open_part
@@ -99,7 +98,7 @@ class IclData(Data):
         self.root, self.place = root, place
         rendered = (root / RENDERED).is_dir() or not (root / RECORDED).is_dir()
         self.dataset = open_part(root, RENDERED if rendered else RECORDED, family="renders" if rendered else "sources")
-        self._table = self.dataset.table(["key", "split", "group", "class_name", "device", "n_samples", "fs_hz"])
+        self._table = self.dataset.table(["key", "split", "group", "class_name", "device", "n_samples"])
         self.splits = SPLITS if training else ("test",)
         self._check()
 
@@ -116,10 +115,8 @@ class IclData(Data):
                     f"{where} has recordings without a {what} (column {column}): `roomgen paper icl` renders them by devices; of "
                     "TAU Urban Acoustic Scenes it takes the devices' own recordings."
                 )
-        if set(table["fs_hz"]) != {FS_HZ}:
-            raise RoomtrainError(
-                f"{where} has recordings at {sorted(set(table['fs_hz']))} Hz; this paper's network takes {FS_HZ} Hz."
-            )
+        if other := _other_rates(self.dataset):
+            raise RoomtrainError(f"{where} has recordings at {other} Hz; this paper's network takes {FS_HZ} Hz.")
         if int(table["n_samples"].min()) < N_SAMPLES:
             raise RoomtrainError(f"{where} has recordings of less than a second, which is what the network hears at once.")
         groups = {split: sorted(set(table["group"].astype(str)[splits == split])) for split in SPLITS}
@@ -194,12 +191,28 @@ class IclData(Data):
         """Return a dataset of device responses by its name in the settings."""
         return open_part(self.root, RESPONSES[name], family="devices")
 
-    def response_bank(self, name: str) -> Rows:
-        """Return all its responses as audio."""
-        return open_bank(self.responses(name), device=self.place.device, workers=self.place.workers)
+    def response_bank(self, name: str) -> Bank:
+        """Return all its responses as audio in memory.
+
+        Raises:
+            RoomtrainError: they have another rate than the scenes.
+        """
+        dataset = self.responses(name)
+        if other := _other_rates(dataset):
+            raise RoomtrainError(
+                f"{dataset.root} has responses at {other} Hz, and scenes at {FS_HZ} Hz go through them: make them with "
+                "`roomgen paper icl`."
+            )
+        return open_bank(dataset, device=self.place.device, workers=self.place.workers)
 
     def _named(self) -> _Named:
         return _Named(self.dataset.root, str(fingerprint(self.dataset)["sha256"]))
+
+
+def _other_rates(dataset: Dataset) -> str:
+    """Return the sampling rates of a dataset; "" where there is only the right one."""
+    rates = sorted(set(dataset.table(["fs_hz"])["fs_hz"]))
+    return "" if rates == [FS_HZ] else ", ".join(map(str, rates))
 
 
 @dataclass(frozen=True)
@@ -231,6 +244,8 @@ def _windows(named: _Named, split: str, of_each: int | None, device: torch.devic
             log[own] = log_mel(power_spectrum(torch.from_numpy(pieces).to(device)), bank).half()
 
     _each(source, put, workers=workers)
+    if not heard.any():
+        raise RoomtrainError(f"{named.root} has nothing but digital silence in the split {split!r}.")
     if heard.all():
         return Windows(log, recording, second)
     return Windows(log[torch.from_numpy(heard).to(device)], recording[heard], second[heard])
