@@ -109,14 +109,19 @@ class Layout:
     Args:
         title: which table, and of what.
         columns: at most one of them is ``best``.
-        rows: title → cell; those without results are left out.
+        rows: title → cell, or cell and a condition of its test, such as a baseline's answers; those without results are left out.
         notes: sentences under the table.
     """
 
     title: str
     columns: tuple[Column, ...]
-    rows: Mapping[str, str]
+    rows: Mapping[str, str | tuple[str, str]]
     notes: tuple[str, ...] = ()
+
+    @property
+    def cells(self) -> set[str]:
+        """The cells that its rows are of."""
+        return {row if isinstance(row, str) else row[0] for row in self.rows.values()}
 
 
 @dataclass(frozen=True)

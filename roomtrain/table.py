@@ -19,7 +19,8 @@ def table(paper: Paper, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return all cells: protocol → target → cell → metric → ``mean``, ``std`` over seeds, ``interval``, ``paper``.
 
     The interval is that of the first seed: 95 % by bootstrap over groups. One seed has no deviation (None). ``seeds`` has the value
-    of each, and ``best`` is the ``seed`` of the best and its ``value``; None for a single seed.
+    of each, and ``best`` is the ``seed`` of the best and its ``value``; None for a single seed. ``conditions`` has the means under
+    other conditions of the test.
 
     Raises:
         RoomtrainError: results of different presets or data, or one cell of different settings, which do not belong in one table.
@@ -54,6 +55,7 @@ def table(paper: Paper, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
                         by_seed[min(by_seed)]["interval"][metric],
                         paper.published.values.get((cell, protocol, target.name, metric)),
                     )
+                    | {"conditions": _conditions(metric, list(by_seed.values()))}
                     for metric in target.metrics
                 }
     first = results[0]
@@ -81,7 +83,7 @@ def markdown(paper: Paper, values: dict[str, Any]) -> str:
     for layout in paper.layouts():
         if laid := laid_out(paper, layout, values["cells"]):
             lines += ["", *laid]
-            shown.update(layout.rows.values())
+            shown |= layout.cells
     if shown:
         others = [cell for cell in _cells(values) if cell not in shown]
         if others:
@@ -135,6 +137,16 @@ def _block(paper: Paper, protocol: str, target: Target, cells: dict[str, Any]) -
         beside = f" *paper:* {theirs[0]}" if theirs[0] and columns[1] != "paper" else f" {theirs[0]}" if theirs[0] else ""
         lines.append(f"| {title} | {ours[0]} |{beside} |{' |' * (len(columns) - 2)}")
     return lines
+
+
+def _conditions(metric: str, found: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Return the mean over seeds of a metric under each condition that any of them was tested in."""
+    values: dict[str, list[float]] = {}
+    for one in found:
+        for name, metrics in one["conditions"].items():
+            if metrics[metric] is not None:
+                values.setdefault(name, []).append(metrics[metric])
+    return {name: float(np.mean(each)) for name, each in values.items()}
 
 
 def _summary(

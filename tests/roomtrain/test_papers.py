@@ -50,7 +50,7 @@ def test_every_paper_is_complete(name: str) -> None:
         assert {pool, *members} <= set(paper.protocols)
         assert not set(members) & set(paper.pools)
     for layout in paper.layouts():
-        assert set(layout.rows.values()) <= set(names)
+        assert layout.cells <= set(names)
         assert sum(column.best for column in layout.columns) <= 1
         for column in layout.columns:
             assert column.protocol in paper.protocols

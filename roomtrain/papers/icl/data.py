@@ -203,7 +203,7 @@ class IclData(Data):
                 f"{dataset.root} has responses at {other} Hz, and scenes at {FS_HZ} Hz go through them: make them with "
                 "`roomgen paper icl`."
             )
-        return open_bank(dataset, device=self.place.device, workers=self.place.workers)
+        return load_bank(dataset, device=self.place.device, workers=self.place.workers)
 
     def _named(self) -> _Named:
         return _Named(self.dataset.root, str(fingerprint(self.dataset)["sha256"]))

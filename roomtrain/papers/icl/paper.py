@@ -51,6 +51,8 @@ class Icl(Paper):
     targets = (
         Target("log_loss", "score", title="log-loss of a second", lower_is_better=True),
         Target("scene", "class", title="scene", classes=SCENES),
+        Target("nmse", "score", title="NMSE of a response", unit="dB", lower_is_better=True),
+        Target("lsd", "score", title="log-spectral distance of a response", unit="dB", lower_is_better=True),
         Target("device", "class", title="device that a probe finds", classes=(*REAL, *SIMULATED), lower_is_better=True),
     )
     protocols: ClassVar[Mapping[str, str]] = {
@@ -62,6 +64,8 @@ class Icl(Paper):
         "overall": "All nine devices",
         "search": "All nine devices, as in the search for α and λ",
         "probe": "The devices of training, told from the embedding by a probe",
+        "unseen angles": "The generator on directions that it has not heard of its microphones",
+        "unseen microphones": "The generator on microphones that it has not heard",
     }
     pools: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "real": REAL,
@@ -139,6 +143,11 @@ class Icl(Paper):
         from roomtrain.papers.icl.listen import probed
 
         return probed(settings, data, weights, place)
+
+    def figures(self, results: Sequence[dict[str, Any]], out: Path, *, data: Path | None, runs: Sequence[Path]) -> list[Path]:
+        from roomtrain.papers.icl.figures import draw
+
+        return draw(self, results, out, data=data, runs=runs)
 
 
 PAPER = Icl()

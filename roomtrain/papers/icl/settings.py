@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -43,15 +43,16 @@ class AugmentSettings(Model):
 
     ``responses`` names the dataset that device responses are drawn from ("generated": by the generator, which is trained first);
     each window goes through one with probability ``share``, those of all ``devices`` or of device A alone; ``microphones`` takes
-    the responses of the first so many microphones. ``upper_hz`` is the range of the upper edge of the mel bands; ``mask_bands`` and
-    ``mask_frames`` are the widest masks. ``compress`` gives windows the dynamic range compression of the microphone they go
-    through, where it has one.
+    the responses of the first so many microphones, and ``generated`` is how many the generator gives. ``upper_hz`` is the range of
+    the upper edge of the mel bands; ``mask_bands`` and ``mask_frames`` are the widest masks. ``compress`` gives windows the dynamic
+    range compression of the microphone they go through, where it has one.
     """
 
     responses: Responses = "none"
     share: Share = 0.6
     devices: Literal["all", "A"] = "all"
     microphones: Count | None = None
+    generated: Count = 8192
     compress: bool = False
     upper_hz: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(le=16_000)]] = (15_000.0, 16_000.0)
     mask_bands: Annotated[int, Field(ge=0, le=128)] = 48
@@ -107,7 +108,7 @@ class ProbeSettings(Model):
     them. ``layer`` is the block whose output is read, from 1; 0: the embedding that the scene is read from.
     """
 
-    windows: Count = 4
+    windows: Count = 10
     standardise: bool = True
     layer: Annotated[int, Field(ge=0)] = 0
     batch: Count = 256
@@ -128,3 +129,9 @@ class IclSettings(RunSettings):
     train: TrainSettings = TrainSettings()
     probe: ProbeSettings = ProbeSettings()
     generator: GeneratorSettings = GeneratorSettings()
+
+    def deciding(self) -> dict[str, Any]:
+        kept = super().deciding()
+        if self.augment.responses != "generated":  # how a generator would be trained decides nothing where there is none
+            del kept["generator"], kept["augment"]["generated"]
+        return kept

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -16,11 +17,17 @@ from roomtrain.errors import RoomtrainError
 from roomtrain.paper import Place, Stage
 from roomtrain.papers.icl.augmentation import DeviceResponses
 from roomtrain.papers.icl.data import IclData, Windows
+from roomtrain.papers.icl.generator.conditions import draw_conditions
+from roomtrain.papers.icl.generator.data import generator_data
+from roomtrain.papers.icl.generator.evaluation import evaluate
+from roomtrain.papers.icl.generator.generate import generate
+from roomtrain.papers.icl.generator.task import Generation
 from roomtrain.papers.icl.network import SceneClassifier, new_classifier
 from roomtrain.papers.icl.probe import DeviceProbe, heard, new_probe
 from roomtrain.papers.icl.settings import IclSettings
 from roomtrain.papers.icl.tasks import Scenes
 from roomtrain.predictions import CLEAN, CONSTANT, Answers
+from roomtrain.seeds import Purpose, generator
 from roomtrain.task import Task
 from roomtrain.weights import Weights
 
@@ -57,7 +64,8 @@ class Row:
         return self._data
 
     def _generator(self, weights: Weights) -> Task:
-        raise RoomtrainError("to come")
+        data = generator_data(self.data.response_bank("multi"))
+        return Generation(self.settings.generator, data, rank=self.place.rank, world=self.place.world)
 
     def _scenes(self, weights: Weights) -> Task:
         return Scenes(self.settings, self.data, self._responses(weights), rank=self.place.rank, world=self.place.world)
@@ -66,6 +74,8 @@ class Row:
         augment = self.settings.augment
         if augment.responses == "none":
             return None
+        if augment.responses == "generated":
+            return DeviceResponses.of(self._generated(weights).to(self.place.device))
         bank = self.data.response_bank(augment.responses)
         audio = bank.rows(np.arange(len(bank)))[:, 0].to(self.place.device)
         if augment.microphones is not None:
@@ -78,6 +88,12 @@ class Row:
                 )
             audio = audio[torch.from_numpy(np.isin(names, chosen)).to(audio.device)]
         return DeviceResponses.of(audio)
+
+    def _generated(self, weights: Weights) -> Tensor:
+        """Return (response, 1024) of new microphones, each from somewhere around it."""
+        settings = self.settings.generator
+        conditions = draw_conditions(generator(settings.seed, Purpose.CONDITION), self.settings.augment.generated)
+        return torch.from_numpy(generate(weights(GENERATOR), settings, conditions, seed=settings.seed))
 
     def _probe(self, weights: Weights) -> Task:
         model, settings = self.classifier(weights), self.settings.probe
@@ -134,6 +150,11 @@ class Row:
             yield Answers(name, "scene", *which, truth[own], found[own])
             yield Answers(name, "scene", *which, truth[own], np.full(own.sum(), shares.argmax()), CONSTANT)
         yield from self._probed(weights, model, embeddings, device, keys, groups)
+        if self.settings.augment.responses == "generated":
+            data = generator_data(self.data.response_bank("multi"))
+            for scored in evaluate(weights(GENERATOR), self.settings.generator, data):
+                for one in scored.answers():
+                    yield replace(one, condition=CLEAN) if one.condition == "generator" else one
 
     def _shares(self) -> NDArray[np.float64]:
         """Return the share of each scene in training; where the data have no training, of the same number each."""
