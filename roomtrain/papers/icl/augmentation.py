@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from roomtrain.draws import Draws
-from roomtrain.papers.icl.mel import HOP, N_FFT, N_FRAMES, N_MELS, log_mel, masked, mel_bank, power_spectrum, scaled
+from roomtrain.papers.icl.compression import Compressors, gains_db
+from roomtrain.papers.icl.mel import HOP, N_FFT, N_FRAMES, N_MELS, log_mel, masked, mel_bank, scaled
 from roomtrain.papers.icl.settings import AugmentSettings
 from roomtrain.reverb import convolve
 from roomtrain.seeds import Purpose
@@ -23,16 +24,18 @@ class DeviceResponses:
     Args:
         audio: (response, 1024) at 32 kHz, on the device.
         power: (response, 513) |H|² of each.
+        compressors: of their devices, where windows shall be compressed as well.
     """
 
     audio: Tensor
     power: Tensor
+    compressors: Compressors | None = None
 
     @classmethod
-    def of(cls, audio: Tensor) -> DeviceResponses:
+    def of(cls, audio: Tensor, compressors: Compressors | None = None) -> DeviceResponses:
         """Return (response, time ≤ 1024) audio with its transfer functions."""
         power = [torch.fft.rfft(part.float(), n=N_FFT).abs().square() for part in torch.split(audio, _TOGETHER)]
-        return cls(audio, torch.cat(power))
+        return cls(audio, torch.cat(power), compressors)
 
     def __len__(self) -> int:
         return len(self.audio)
@@ -90,6 +93,19 @@ def through_audio(audio: Tensor, responses: DeviceResponses | None, chosen: Chos
     return torch.where(chosen.through[:, None], convolve(audio, responses.audio[chosen.response.clamp(min=0)]), audio)
 
 
+def compressed(power: Tensor, responses: DeviceResponses | None, chosen: Chosen) -> Tensor:
+    """Return power spectra of windows through the compressors of the devices whose responses they went through.
+
+    Shape:
+        (batch, frame, 513) → the same
+    """
+    if responses is None or responses.compressors is None:
+        return power
+    gain_db = gains_db(power, responses.compressors.rows(chosen.response.clamp(min=0)))
+    gain = torch.where(chosen.through[:, None], 10.0 ** (gain_db / 10.0), 1.0)
+    return power * gain[:, :, None]
+
+
 def augmented(settings: AugmentSettings, power: Tensor, samples: Tensor, step: Tensor, draws: Draws) -> Tensor:
     """Return what the network sees of training windows: bands up to an edge of this step, masks of each window's own.
 
@@ -121,16 +137,3 @@ def second_of_spectra(spectra: Tensor, recording: Tensor, start: Tensor) -> Tens
 def last_start(n_samples: Tensor) -> Tensor:
     """Return the last frame that a second can begin with."""
     return (n_samples - N_FRAMES * HOP) // HOP
-
-
-__all__ = [
-    "Chosen",
-    "DeviceResponses",
-    "augmented",
-    "choose",
-    "last_start",
-    "power_spectrum",
-    "second_of_spectra",
-    "through_audio",
-    "through_spectra",
-]

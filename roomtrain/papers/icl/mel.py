@@ -26,7 +26,7 @@ N_SAMPLES = FS_HZ
 """Of a window of audio: one second."""
 N_FRAMES = 100
 """Of a window."""
-_PRE_EMPHASIS = 0.97
+PRE_EMPHASIS = 0.97
 _FLOOR = 1e-5
 _SHIFT, _SCALE = 4.5, 5.0
 
@@ -56,7 +56,7 @@ def power_spectrum(audio: Tensor) -> Tensor:
         )
     with torch.autocast(audio.device.type, enabled=False):
         audio = audio.float()
-        emphasised = audio[:, 1:] - _PRE_EMPHASIS * audio[:, :-1]
+        emphasised = audio[:, 1:] - PRE_EMPHASIS * audio[:, :-1]
         padded = functional.pad(emphasised[:, None], (N_FFT // 2, N_FFT // 2), mode="reflect")[:, 0]
         lead = (N_FFT - WINDOW) // 2
         frames = padded[:, lead:].unfold(1, WINDOW, HOP)[:, : n_frames(audio.shape[1])]

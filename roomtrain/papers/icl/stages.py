@@ -16,6 +16,7 @@ from torch.nn import functional
 from roomtrain.errors import RoomtrainError
 from roomtrain.paper import Place, Stage
 from roomtrain.papers.icl.augmentation import DeviceResponses
+from roomtrain.papers.icl.compression import Compressors
 from roomtrain.papers.icl.data import IclData, Windows
 from roomtrain.papers.icl.generator.conditions import draw_conditions
 from roomtrain.papers.icl.generator.data import generator_data
@@ -77,17 +78,19 @@ class Row:
         if augment.responses == "generated":
             return DeviceResponses.of(self._generated(weights).to(self.place.device))
         bank = self.data.response_bank(augment.responses)
+        table = bank.table
         audio = bank.rows(np.arange(len(bank)))[:, 0].to(self.place.device)
         if augment.microphones is not None:
-            names = bank.table["microphone"].astype(str).to_numpy()
+            names = table["microphone"].astype(str).to_numpy()
             chosen = sorted(set(names))[: augment.microphones]
             if len(chosen) < augment.microphones:
                 raise RoomtrainError(
                     f"augment.microphones = {augment.microphones}, and {self.data.responses(augment.responses).root} has "
                     f"{len(chosen)}: give as many or fewer."
                 )
-            audio = audio[torch.from_numpy(np.isin(names, chosen)).to(audio.device)]
-        return DeviceResponses.of(audio)
+            own = np.isin(names, chosen)
+            audio, table = audio[torch.from_numpy(own).to(audio.device)], table[own]
+        return DeviceResponses.of(audio, Compressors.of(table, self.place.device) if augment.compress else None)
 
     def _generated(self, weights: Weights) -> Tensor:
         """Return (response, 1024) of new microphones, each from somewhere around it."""

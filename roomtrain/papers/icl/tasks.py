@@ -20,6 +20,7 @@ from roomtrain.papers.icl.augmentation import (
     DeviceResponses,
     augmented,
     choose,
+    compressed,
     second_of_spectra,
     through_audio,
     through_spectra,
@@ -177,6 +178,7 @@ class Scenes(Task):
             power = through_spectra(second_of_spectra(self.spectra, own, drawn["start"]), self.responses, chosen)
         else:
             power = power_spectrum(through_audio(drawn["audio"], self.responses, chosen))
+        power = compressed(power, self.responses, chosen)
         return {
             "x": augmented(self.settings.augment, power, number, drawn["step"], draws),
             "scene": self._scene[own],

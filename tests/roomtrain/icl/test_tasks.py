@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from roomgen.acoustics.recorders import compress
 from roomtrain.draws import Draws
 from roomtrain.errors import RoomtrainError
 from roomtrain.paper import Place, get_paper
@@ -15,10 +16,12 @@ from roomtrain.papers.icl.augmentation import (
     DeviceResponses,
     augmented,
     choose,
+    compressed,
     second_of_spectra,
     through_audio,
     through_spectra,
 )
+from roomtrain.papers.icl.compression import Compressors, level_db
 from roomtrain.papers.icl.data import IclData
 from roomtrain.papers.icl.mel import log_mel, mel_bank, power_spectrum
 from roomtrain.papers.icl.settings import AugmentSettings, IclSettings
@@ -199,3 +202,41 @@ def test_too_few_recordings_or_devices_are_one_error(data: IclData, monkeypatch:
     monkeypatch.setitem(data.__dict__, "seen", ("A",))
     with pytest.raises(RoomtrainError, match=r"one device \(A\).*contrast.weight=0"):
         task(data, contrast__weight=1.0)
+
+
+def test_frames_are_compressed_as_the_audio_would_be(data: IclData) -> None:
+    """Against roomgen's compressor, sample by sample: the mean error is a small part of what compression does."""
+    whole = data.audio("train", "memory").rows(np.arange(12))[:, 0].numpy()
+    table = data.response_bank("many").table
+    table = table[table["drc_ratio"] > 1].iloc[:12]
+    names = ("threshold_db", "ratio", "attack_ms", "release_ms", "makeup_db")
+    out = np.stack(
+        [
+            compress(audio[None], fs_hz=32_000, **{name: float(row[f"drc_{name}"]) for name in names})[0]
+            for audio, (_, row) in zip(whole, table.iterrows(), strict=True)
+        ]
+    )
+    dry, exact = (power_spectrum(torch.from_numpy(audio[:, 64_000:96_000])) for audio in (whole, out))
+    responses = DeviceResponses(torch.ones(12, 1), torch.ones(12, 513), Compressors.of(table, torch.device("cpu")))
+    near = compressed(dry, responses, Chosen(torch.arange(12)))
+    plain, exact, near = (log_mel(power, EVERY_BAND) * (10.0 / np.log(10.0)) for power in (dry, exact, near))
+    effect = (exact - plain).abs().mean()
+    assert effect > 2.5
+    assert (near - exact).abs().mean() < 0.4 * effect
+    assert torch.equal(compressed(dry, responses, Chosen(torch.full((12,), -1))), dry)
+
+
+def test_a_level_is_that_of_the_audio() -> None:
+    rng = np.random.default_rng(0)
+    audio = torch.from_numpy(rng.normal(0, 0.03, (2, 32_000)).astype(np.float32))
+    expected = 10 * np.log10(np.mean(np.square(audio.numpy()), axis=1))
+    np.testing.assert_allclose(level_db(power_spectrum(audio)).mean(dim=1), expected, atol=0.2)
+
+
+def test_fewer_microphones_are_the_first_of_them(data: IclData) -> None:
+    bank = data.response_bank("many")
+    made = task(data, augment__responses="many", augment__microphones=2)
+    assert made.responses is not None
+    assert len(made.responses) == (bank.table["microphone"].isin(["mic000", "mic001"])).sum()
+    with pytest.raises(RoomtrainError, match=r"augment.microphones = 4000"):
+        task(data, augment__responses="many", augment__microphones=4000)
