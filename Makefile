@@ -20,6 +20,7 @@ CORPORA = $(if $(LIBRISPEECH),--speech "$(LIBRISPEECH)") $(if $(SPEECHOCEAN762),
 DATA ?= data/
 RUNS ?= runs/
 PRESET ?= small
+JOBS ?= 1
 
 .PHONY: help rooms always test lint types pytest bench gpu format clean
 
@@ -29,10 +30,13 @@ help: ## list what make can do
 rooms: .venv/.installed ## simulate 110 rooms into shards/ (N=… OUT=… to change)
 	$(BIN)/roomgen rooms --n $(N) --out $(OUT)
 
+# A small transformer gains nothing from a second thread, and everything from a second process.
+train-icl: JOBS = 2
+
 train-%: .venv/.installed-train always ## a paper whole, such as train-goetz: data, every cell, the table (LIBRISPEECH=… PRESET=paper to change)
 	@$(BIN)/roomtrain config $* --preset $(PRESET) > /dev/null
 	$(BIN)/roomgen paper $* --out $(DATA)$* $(strip $(CORPORA))
-	$(BIN)/roomtrain train $* --all --data $(DATA)$* --out $(RUNS)$* --preset $(PRESET) --json > /dev/null
+	$(BIN)/roomtrain train $* --all --jobs $(JOBS) --data $(DATA)$* --out $(RUNS)$* --preset $(PRESET) --json > /dev/null
 	$(BIN)/roomtrain table $* --runs $(RUNS)$*
 
 test: lint types pytest ## lint, types and tests
