@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -190,7 +190,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def _config(paper: Paper, settings: RunSettings, cell: str, model: Model, results: Mapping[str, Any], run: Path) -> dict[str, Any]:
     listener = model.listener
-    tested = _tested(run, listener.protocol, listener.targets)
+    tested = _tested(run, paper.members(listener.protocol), listener.targets)
     noise = torch.from_numpy(np.random.default_rng(0).standard_normal((1, listener.n_samples), dtype=np.float32))
     return {
         "library_name": LIBRARY,
@@ -213,12 +213,12 @@ def _config(paper: Paper, settings: RunSettings, cell: str, model: Model, result
     }
 
 
-def _tested(run: Path, protocol: str, targets: tuple[Target, ...]) -> dict[str, Any]:
+def _tested(run: Path, protocols: Sequence[str], targets: Sequence[Target]) -> dict[str, Any]:
     """Return by target, what truths the test had: the least and the largest, or of a class how many samples of each."""
     if not (run / PREDICTIONS).is_file():
         return {}
     table = read_predictions(run)
-    rows = table[(table["protocol"] == protocol) & (table["condition"] == CLEAN)]
+    rows = table[table["protocol"].isin(protocols) & (table["condition"] == CLEAN)]
     tested: dict[str, Any] = {}
     for target in targets:
         truth = rows["truth"].to_numpy()[(rows["target"] == target.name).to_numpy()]
