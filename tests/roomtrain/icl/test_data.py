@@ -152,7 +152,7 @@ WRONG: dict[str, tuple[Callable[[dict[str, list[Any]]], None], str]] = {
     "another rate": (set_all("fs_hz", 44_100), "recordings at 44100 Hz; this paper's network takes 32000 Hz"),
     "two rates": (set_first("fs_hz", 16_000, where="val"), "recordings at 16000, 32000 Hz"),
     "too short": (set_first("n_samples", 31_999, where="train"), "less than a second"),
-    "a scene of the test alone": (set_first("class_name", "tram", where="test"), "the scene 'tram' in validation or test"),
+    "a scene of the test alone": (set_first("class_name", "metro", where="test"), "the scene 'metro' in validation or test"),
 }
 
 
