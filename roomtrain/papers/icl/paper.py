@@ -64,8 +64,8 @@ class Icl(Paper):
         "overall": "All nine devices",
         "search": "All nine devices, as in the search for α and λ",
         "probe": "The devices of training, told from the embedding by a probe",
-        "unseen angles": "The generator on directions that it has not heard of its microphones",
-        "unseen microphones": "The generator on microphones that it has not heard",
+        "unseen angles": "The generator on sectors of 20° that it has not heard of its microphones, at all distances",
+        "unseen microphones": "The generator on microphones that it has not heard, from everywhere",
     }
     pools: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "real": REAL,
