@@ -111,6 +111,10 @@ class Icl(Paper):
             words.append(augment.responses)
             if augment.microphones is not None:
                 words.append(f"{augment.microphones}")
+            if augment.compress:
+                words.append("compressed")
+        if settings.train.balance == "device":
+            words.append("balanced")
         return "-".join(words) or "baseline"
 
     def layouts(self) -> Sequence[Layout]:
