@@ -113,9 +113,8 @@ class Icl(Paper):
                 words.append(f"{augment.microphones}")
             if augment.compress:
                 words.append("compressed")
-        if settings.train.balance == "device":
-            words.append("balanced")
-        return "-".join(words) or "baseline"
+        words = words or ["baseline"]
+        return "-".join([*words, "balanced"] if settings.train.balance == "device" else words)
 
     def layouts(self) -> Sequence[Layout]:
         return LAYOUTS
