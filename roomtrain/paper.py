@@ -168,6 +168,10 @@ class Paper(ABC):
     def cells(self) -> list[Cell]:
         """Return the cells of the paper's table, in the order in which they are trained: what belongs together first."""
 
+    def beyond(self) -> list[Cell]:
+        """Return cells that are none of the paper's: trained where they are named, and not by ``--all``."""
+        return []
+
     @abstractmethod
     def cell_of(self, settings: Any) -> str:
         """Return the name of the cell that settings describe."""

@@ -94,12 +94,12 @@ def plan(
 
 
 def find_cell(paper: Paper, name: str) -> Cell:
-    """Return a cell of the paper's table by its name or its number (from 1).
+    """Return a cell of the paper's table, or one beyond it, by its name or its number (from 1).
 
     Raises:
         RoomtrainError: there is none; the message lists all.
     """
-    cells = paper.cells()
+    cells = [*paper.cells(), *paper.beyond()]
     found = [cell for number, cell in enumerate(cells, start=1) if name in (cell.name, str(number))]
     if not found:
         names = [cell.name for cell in cells]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from roomtrain.paper import Cell, Layout, Paper, Place, Stage
-from roomtrain.papers.icl.published import DEVICES, LAYOUTS, PUBLISHED, REAL, SIMULATED, UNSEEN
+from roomtrain.papers.icl.published import BALANCED, DEVICES, LAYOUTS, MICROPHONES, PUBLISHED, REAL, SIMULATED, UNSEEN
 from roomtrain.papers.icl.settings import IclSettings
 from roomtrain.predictions import Answers
 from roomtrain.targets import Target
@@ -32,7 +32,7 @@ SCENES = (
 )
 """Of TAU Urban Acoustic Scenes, and of the embedded stand-in."""
 
-_WEIGHT, _ALPHA, _RESPONSES, _MICROPHONES = "contrast.weight", "contrast.alpha", "augment.responses", "augment.microphones"
+_WEIGHT, _ALPHA, _RESPONSES, _BALANCE = "contrast.weight", "contrast.alpha", "augment.responses", "train.balance"
 _CHOSEN_WEIGHT, _CHOSEN_ALPHA, _SEARCH_WEIGHT = 0.5, 0.2, 10.0
 
 
@@ -97,6 +97,20 @@ class Icl(Paper):
             ),
             *(cell(f"lambda-{name}", weight=value, seeds=1) for name, value in weights.items()),
         ]
+
+    def beyond(self) -> list[Cell]:
+        balanced = [
+            Cell(f"{cell.name}-balanced", {**cell.overrides, _BALANCE: "device"}) for cell in self.cells() if cell.name in BALANCED
+        ]
+        counts = [(count, compress) for compress in (False, True) for count in MICROPHONES]
+        many = [
+            Cell(
+                f"many-{count}{'-compressed' if compress else ''}",
+                {_RESPONSES: "many", _WEIGHT: 0.0, "augment.microphones": count, "augment.compress": compress},
+            )
+            for count, compress in counts
+        ]
+        return [*balanced, *many]
 
     def cell_of(self, settings: IclSettings) -> str:
         augment, contrast = settings.augment, settings.contrast

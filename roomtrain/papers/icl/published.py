@@ -66,6 +66,14 @@ _OF_RESPONSES = (
     Column("LSD in dB, unseen microphones", "unseen microphones", "lsd"),
 )
 
+_FAMILIES = (
+    *(Column(name, name, "log_loss", interval=name == "unseen") for name in ("real", "simulated", "unseen", "overall")),
+    Column("probe in %", "probe", "device", "accuracy", interval=True),
+)
+BALANCED = ("baseline", "multi", "icl", "icl-multi")
+MICROPHONES = (25, 100, 400, 1000)
+_TITLES = {cell: title for title, cell in _ROWS.items()}
+
 LAYOUTS = (
     Layout(
         title="Table 3: log-loss of a second by device",
@@ -109,5 +117,20 @@ LAYOUTS = (
             "interpolated between the nearest": ("generated", "interpolated"),
         },
         notes=("The paper gives an MSE of 0.00527 in training, and no test of the generator by itself.",),
+    ),
+    Layout(
+        title="Beyond the paper: batches with all devices alike (train.balance)",
+        columns=_FAMILIES,
+        rows={f"{_TITLES[cell]}, balanced": f"{cell}-balanced" for cell in BALANCED},
+    ),
+    Layout(
+        title="Beyond the paper: responses of more and more simulated microphones (many-dirs)",
+        columns=_FAMILIES,
+        rows={
+            f"{count:,} microphones{words}": f"many-{count}{more}"
+            for words, more in (("", ""), (", which compress as well", "-compressed"))
+            for count in MICROPHONES
+        },
+        notes=("Twelve responses of each microphone; equal numbers of steps.",),
     ),
 )
