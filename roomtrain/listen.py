@@ -32,6 +32,8 @@ class Listener(ABC):
     targets: tuple[Target, ...]
     protocol: str
     """Which training the heads are from."""
+    any_level: bool = True
+    """Whether audio that is made louder or quieter gives the same."""
     modules: nn.ModuleDict
     """All networks, under names of their own: what an export holds."""
 
@@ -81,6 +83,7 @@ class Model:
 
     def __init__(self, paper: Paper, listener: Listener, *, cell: str, device: torch.device | str = "cpu") -> None:
         self.paper, self.listener, self.cell = paper, listener, cell
+        self.targets = {target.name: target for target in listener.targets}  # with the classes of its data
         self.device = torch.device(device)
         listener.modules.to(self.device).eval()
 
@@ -106,8 +109,8 @@ class Model:
         return Heard(
             windows=len(embeddings),
             embedding=embeddings.mean(dim=0).numpy().astype(np.float32),
-            estimates={name: _middle(self.paper.target(name), y) for name, y in outputs.items()},
-            spread={name: _spread(self.paper.target(name), y) for name, y in outputs.items()},
+            estimates={name: _middle(self.targets[name], y) for name, y in outputs.items()},
+            spread={name: _spread(self.targets[name], y) for name, y in outputs.items()},
         )
 
     @torch.no_grad()
@@ -120,7 +123,7 @@ class Model:
         for start in range(0, len(windows), _TOGETHER):
             e, outputs = self.listener.heard(windows[start : start + _TOGETHER].to(self.device), levelled=levelled)
             embeddings.append(e.cpu())
-            found.append({name: _estimate(self.paper.target(name), y).float().cpu() for name, y in outputs.items()})
+            found.append({name: _estimate(self.targets[name], y).float().cpu() for name, y in outputs.items()})
         return torch.cat(embeddings), {name: torch.cat([part[name] for part in found]) for name in found[0]}
 
     def windows(self, audio: ArrayLike, fs_hz: int) -> NDArray[np.float32]:
@@ -232,7 +235,9 @@ def heard_text(model: Model, heard: Heard) -> dict[str, str]:
     for target in model.listener.targets:
         value, spread = heard.estimates[target.name], heard.spread[target.name]
         if target.kind == "class":
-            shown = f"{100 * value:.0f} % likely" if len(target.classes) == 2 else target.classes[int(value)]
+            shown = target.classes[int(value)]
+            if len(target.classes) == 2:  # the value is the probability of the second
+                shown = f"{target.classes[value >= 0.5]}, {100 * max(value, 1 - value):.0f} % likely"
         else:
             around = f" ± {spread:.2f} over {heard.windows} windows of {seconds:g} s" if heard.windows > 1 else ""
             shown = f"{value:.2f} {target.unit or '°'}{around or f' (one window of {seconds:g} s)'}"

@@ -197,6 +197,9 @@ class Paper(ABC):
         """Return settings with what follows from the data filled in, such as the names of classes: a run keeps them so.
 
         What is filled in is marked idle: it decides nothing that the data do not.
+
+        Raises:
+            RoomtrainError: the data lack a part that these settings ask for.
         """
         return settings
 

@@ -93,21 +93,29 @@ def train(
         seed=seed,
         seeds=seeds,
     )
+    if not is_job():
+        _check(found, planned, data)
     if jobs > 1 and len(planned) > 1:
-        _side_by_side(found, data, min(jobs, len(planned)))
+        _side_by_side(min(jobs, len(planned)))
     results = _train_all(found, planned, data, device=device, workers=workers, sinks=_sinks(log))
     text = "\n".join(results_text(found, result) for result in results)
     if int(os.environ.get("RANK", "0")) == 0:
         print_result(results if all_cells or sweep else results[0], as_json, text)
 
 
-def _side_by_side(paper: Paper, data: Path, jobs: int) -> None:
-    """Train in several processes, and leave where one failed or all were stopped."""
+def _check(paper: Paper, planned: list[Planned], data: Path) -> None:
+    """Open the data and see that they have what every cell asks for: none shall find out hours later."""
     import torch
 
+    opened = paper.open(data, Place(torch.device("cpu")))
+    for one in planned:
+        paper.settled(one.settings, opened)
+
+
+def _side_by_side(jobs: int) -> None:
+    """Train in several processes, and leave where one failed or all were stopped."""
     from roomtrain.jobs import side_by_side
 
-    paper.open(data, Place(torch.device("cpu")))  # what is wrong with the data is told once, and not by each
     code, asked = side_by_side(jobs, _without_jobs(sys.argv[1:]))
     if code or asked:
         raise typer.Exit(code)

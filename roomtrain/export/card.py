@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from roomtrain.export.markup import as_table, as_yaml, escaped
@@ -31,7 +32,7 @@ def card(
         config: ``config.json`` of the export.
         onnx: by output, how far the ONNX graph is from torch; None: there is none.
     """
-    targets = [paper.target(one["name"]) for one in config["targets"]]
+    targets = [replace(paper.target(one["name"]), classes=tuple(one["classes"])) for one in config["targets"]]
     measured: Mapping[str, Any] = results["protocols"].get(config["protocol"], {})
     sections = {
         "What it estimates": _what(config, targets),
@@ -207,7 +208,9 @@ def _limits(
     lines = [
         f"It hears {seconds} at a time. Of a longer recording the estimates are means over its windows; a shorter one is repeated "
         f"until it fills one. Nothing above {config['fs_hz'] / 2000:g} kHz is heard, and channels are averaged.",
-        "The level of a recording is not used: made louder or quieter it gives the same.",
+        "The level of a recording is not used: made louder or quieter it gives the same."
+        if config["any_level"]
+        else "The level of a recording is part of what is heard: made louder or quieter it can give something else.",
     ]
     conditions = {name for values in measured.values() for name in values.get("conditions", {})}
     if _LEVELLED in conditions:
@@ -268,10 +271,11 @@ model.embed(audio.T, fs_hz)  # ({config["embedding"]},)
 ```"""
     if onnx is None:
         return text
+    level = " of any level" if config["any_level"] else ""
     names = ["embedding", *(target.name for target in targets)]
     return f"""{text}
 
-Without roomtrain, `model.onnx` (opset {config["onnx"]["opset"]}) takes windows at {config["fs_hz"]} Hz of any level, and gives the
+Without roomtrain, `model.onnx` (opset {config["onnx"]["opset"]}) takes windows at {config["fs_hz"]} Hz{level}, and gives the
 embedding, numbers, and the probabilities of classes. It differed from torch by {max(onnx.values()):.1e} at most when it was made.
 
 ```python

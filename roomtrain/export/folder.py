@@ -202,6 +202,7 @@ def _config(paper: Paper, settings: RunSettings, cell: str, model: Model, result
         "fs_hz": listener.fs_hz,
         "segment_s": listener.segment_s,
         "n_samples": listener.n_samples,
+        "any_level": listener.any_level,
         "embedding": int(model.outputs(noise)[0].shape[1]),
         "targets": [
             {name: value for name, value in asdict(target).items() if name != "measured"} | {"tested": tested.get(target.name)}

@@ -187,6 +187,10 @@ class IclData(Data):
         """Return a split's recordings as audio."""
         return open_bank(self.dataset, split=split, device=self.place.device, workers=self.place.workers, kind=kind)
 
+    def has_responses(self, name: str) -> bool:
+        """Return whether there is a dataset of these responses."""
+        return (self.root / RESPONSES[name]).is_dir()
+
     def responses(self, name: str) -> Dataset:
         """Return a dataset of device responses by its name in the settings."""
         return open_part(self.root, RESPONSES[name], family="devices")

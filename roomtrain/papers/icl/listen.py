@@ -24,6 +24,7 @@ class IclListener(Listener):
 
     fs_hz = FS_HZ
     segment_s = 1.0
+    any_level = False
 
     def __init__(self, settings: IclSettings, weights: Weights | None, protocol: str) -> None:
         self.protocol = protocol

@@ -139,7 +139,10 @@ class Icl(Paper):
         return IclData(root, place, training=training)
 
     def settled(self, settings: IclSettings, data: Any) -> IclSettings:
-        return settings.model_copy(update={"classes": data.scenes})
+        responses = {"none": None, "generated": "multi"}.get(settings.augment.responses, settings.augment.responses)
+        if responses is not None:
+            data.responses(responses)  # raises where there are none
+        return settings.model_copy(update={"classes": data.scenes, "devices": data.seen})
 
     def stages(self, settings: IclSettings, data: Any, place: Place) -> list[Stage]:
         from roomtrain.papers.icl.stages import Row

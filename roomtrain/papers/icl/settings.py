@@ -118,17 +118,24 @@ class ProbeSettings(Model):
 class IclSettings(RunSettings):
     """All that decides the result of one training.
 
-    ``classes`` are the scenes of the data, filled in from them.
+    ``classes`` are the scenes of the data, ``devices`` those of training, filled in from them.
     """
 
     paper: Literal["icl"] = "icl"
     classes: Annotated[tuple[str, ...], Mark.IDLE] = ()
+    devices: Annotated[tuple[str, ...], Mark.IDLE] = ()
     network: NetworkSettings = NetworkSettings()
     augment: AugmentSettings = AugmentSettings()
     contrast: ContrastSettings = ContrastSettings()
     train: TrainSettings = TrainSettings()
     probe: ProbeSettings = ProbeSettings()
     generator: GeneratorSettings = GeneratorSettings()
+
+    @model_validator(mode="after")
+    def _has_layer(self) -> IclSettings:
+        if self.probe.layer > self.network.depth:
+            raise ValueError(f"probe.layer {self.probe.layer}: the network has {self.network.depth} blocks; 0 is its embedding")
+        return self
 
     def deciding(self) -> dict[str, Any]:
         kept = super().deciding()

@@ -43,7 +43,8 @@ class Row:
     """
 
     def __init__(self, settings: IclSettings, data: IclData | None, place: Place) -> None:
-        self.settings = settings if settings.classes or data is None else settings.model_copy(update={"classes": data.scenes})
+        filled = {"classes": data.scenes, "devices": data.seen} if data is not None and not settings.classes else {}
+        self.settings = settings.model_copy(update=filled)
         self.place, self._data = place, data
 
     def stages(self) -> list[Stage]:
@@ -153,7 +154,7 @@ class Row:
             yield Answers(name, "scene", *which, truth[own], found[own])
             yield Answers(name, "scene", *which, truth[own], np.full(own.sum(), shares.argmax()), CONSTANT)
         yield from self._probed(weights, model, embeddings, device, keys, groups)
-        if self.settings.augment.responses == "generated":
+        if self.settings.augment.responses == "generated" and self.data.has_responses("multi"):  # other data may have none
             data = generator_data(self.data.response_bank("multi"))
             for scored in evaluate(weights(GENERATOR), self.settings.generator, data):
                 for one in scored.answers():
@@ -181,7 +182,10 @@ class Row:
         state = weights(PROBE)
         probe = new_probe(embeddings.shape[1], len(state["1.1.bias"]), seed=self.settings.seed)
         probe.load_state_dict(state)
-        known = device < len(state["1.1.bias"])  # devices of training come first
+        # Other data have other devices, and in another order: a probe's are those of its own training.
+        numbers = {name: number for number, name in enumerate(self.settings.devices)}
+        device = np.array([numbers.get(name, -1) for name in self.data.devices])[device]
+        known = device >= 0
         with torch.no_grad():
             logits = probe.to(embeddings.device).eval()(embeddings)
         found = logits.argmax(dim=1).cpu().numpy()

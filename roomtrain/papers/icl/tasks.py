@@ -67,10 +67,17 @@ class Scenes(Task):
             raise RoomtrainError(f"a batch of {train.batch} cannot be shared out among {world} processes.")
         self.settings, self.rank, self.world, self.responses = settings, rank, world, responses
         self.recordings = {split: data.recordings(split, scenes=settings.classes) for split in ("train", "val")}
-        if settings.contrast.weight and len(data.seen) < 2:
+        # Ahead of what takes minutes: a file of weights that is no good shall be told at once.
+        self.model = new_classifier(settings, len(settings.classes))
+        alike = settings.contrast.classes == "device" or responses is None
+        if settings.contrast.weight and len(data.seen) < 2 and alike:
             raise RoomtrainError(
                 f"{data.dataset.root} has training recordings of one device ({data.seen[0]}), and the inverse contrastive loss "
                 "needs two: give --set contrast.weight=0, or data of several."
+            )
+        if settings.augment.devices == "A" and data.seen[0] != "A":
+            raise RoomtrainError(
+                f'{data.dataset.root} has no device A in training, only {", ".join(data.seen)}: give --set augment.devices="all".'
             )
         self.windows = data.windows("val", of_each=train.val_windows)
         self.spectra = data.spectra("train") if train.bank == "spectra" else None
@@ -92,7 +99,6 @@ class Scenes(Task):
                 'data, or give --set train.batch=N or --set train.epoch="seconds".'
             )
         self.sizes = {"train": steps, "val": -(-len(self.windows) // (_VALIDATED_TOGETHER * world))}
-        self.model = new_classifier(settings, len(settings.classes))
         config = transformer_config(settings.network)
         self._grid = (config.grid[0], config.columns(N_FRAMES))
         self._available = config.grid[1]

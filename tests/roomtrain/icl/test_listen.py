@@ -13,14 +13,14 @@ import soxr
 import torch
 from safetensors.torch import load_file
 
-import roomtrain
+import roomtrain as roomtrain_package
 from roomtrain.export.folder import CONFIG, ONNX, Exported, export
 from roomtrain.fabric import start_fabric
 from roomtrain.paper import get_paper
 from roomtrain.plans import settings_of
 from roomtrain.run import Command, train
 from tests.roomtrain.conftest import Said
-from tests.roomtrain.icl.made import SCENES, forward_by_hand, shared_folder
+from tests.roomtrain.icl.made import SCENES, forward_by_hand, icl_folder, shared_folder, tau_tree
 from tests.roomtrain.icl.test_mel import reference
 
 Roomtrain = Callable[..., Said]
@@ -64,17 +64,17 @@ def test_what_is_heard_in_stereo_at_another_rate_is_a_forward_by_hand(run: Path)
     mono = soxr.resample(audio.mean(axis=0), FS_HZ, 32_000, quality="VHQ").astype(np.float32)
     windows = torch.from_numpy(mono[: 3 * 32_000].reshape(3, 32_000).copy())  # the last 0.2 s are less than half a window
     logits, embeddings = by_hand(run, windows)
-    heard = roomtrain.load(run).hear(audio, FS_HZ)
+    heard = roomtrain_package.load(run).hear(audio, FS_HZ)
     assert heard.windows == 3
     assert heard.embedding == pytest.approx(embeddings.mean(dim=0).numpy(), abs=2e-3)
     found = logits.argmax(dim=1)
     assert heard.estimates == {"scene": float(torch.mode(found).values)}
-    assert roomtrain.load(run).estimate(audio, FS_HZ) == heard.estimates
-    assert roomtrain.load(run).embed(audio, FS_HZ).shape == (24,)
+    assert roomtrain_package.load(run).estimate(audio, FS_HZ) == heard.estimates
+    assert roomtrain_package.load(run).embed(audio, FS_HZ).shape == (24,)
 
 
 def test_level_is_part_of_what_is_heard(run: Path) -> None:
-    model = roomtrain.load(run)
+    model = roomtrain_package.load(run)
     loud, quiet = (model.embed(recording(level=level), FS_HZ) for level in (0.1, 0.001))
     assert np.abs(loud - quiet).max() > 0.05
 
@@ -106,10 +106,10 @@ def test_scenes_of_the_test_are_told_apart_in_their_files(roomtrain: Roomtrain, 
 
 
 def test_an_export_hears_what_its_run_hears(run: Path, exported: Exported) -> None:
-    first, second = (roomtrain.load(folder).hear(recording(), FS_HZ) for folder in (run, exported.folder))
+    first, second = (roomtrain_package.load(folder).hear(recording(), FS_HZ) for folder in (run, exported.folder))
     assert np.array_equal(first.embedding, second.embedding)
     assert first.estimates == second.estimates
-    other = roomtrain.load(exported.folder)
+    other = roomtrain_package.load(exported.folder)
     assert other.listener.targets[0].classes == SCENES
     assert (other.cell, other.listener.protocol) == ("icl", "overall")
 
@@ -137,6 +137,11 @@ def test_an_export_of_a_pool_says_what_its_test_had(exported: Exported) -> None:
     assert config["protocol"] == "overall"
     assert scene["classes"] == list(SCENES)
     assert scene["tested"] == [36, 36, 36]
+    card = (exported.folder / "README.md").read_text(encoding="utf-8")
+    assert "36 bus, 36 park, 36 tram" in card
+    assert "airport" not in card
+    assert "The level of a recording is part of what is heard" in card
+    assert "of any level" not in card
 
 
 def test_exports_are_made_and_heard_by_commands(roomtrain: Roomtrain, run: Path, tmp_path: Path) -> None:
@@ -173,3 +178,24 @@ def test_embeddings_are_probed_for_scenes_and_devices(
     assert all(f"scene {scene}" in named for scene in SCENES)
     assert all(f"device {name}" in named for name in ("A", "B", "C", "S1", "S2", "S3"))
     assert "device S4" not in named
+
+
+def test_of_two_scenes_the_likelier_is_named(roomtrain: Roomtrain, tmp_path: Path) -> None:
+    data = icl_folder(tmp_path / "data", tau_tree(tmp_path / "tree", scenes=("park", "tram"), places=(6, 1)))
+    paper = get_paper("icl")
+    train(
+        paper,
+        settings_of(paper, "smoke", {}),
+        cell="baseline",
+        root=data,
+        out=tmp_path / "run",
+        command=Command(start_fabric("cpu")),
+    )
+    audio = recording()
+    mono = soxr.resample(audio.mean(axis=0), FS_HZ, 32_000, quality="VHQ").astype(np.float32)
+    windows = torch.from_numpy(mono[: 3 * 32_000].reshape(3, 32_000).copy())
+    tram = float(by_hand(tmp_path / "run", windows)[0].softmax(dim=1)[:, 1].mean())
+    assert roomtrain_package.load(tmp_path / "run").estimate(audio, FS_HZ)["scene"] == pytest.approx(tram, abs=1e-3)
+    soundfile.write(tmp_path / "street.wav", audio.T, FS_HZ, subtype="FLOAT")
+    said = roomtrain("embed", tmp_path / "run", tmp_path / "street.wav", "--device", "cpu")
+    assert f"{'tram' if tram >= 0.5 else 'park'}, {100 * max(tram, 1 - tram):.0f} % likely" in said.out

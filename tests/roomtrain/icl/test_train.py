@@ -238,6 +238,21 @@ def test_one_device_is_enough_without_the_contrast_and_one_line_with_it(roomtrai
     assert result["protocols"]["probe"]["device"]["accuracy"] == 1.0
 
 
+def test_one_device_through_responses_is_many_classes(roomtrain: Roomtrain, tmp_path: Path) -> None:
+    data = icl_folder(tmp_path / "data", tau_tree(tmp_path / "tree", places=(6, 1), heard=("A",)))
+    pairs = ("--set", 'contrast.classes="device+response"', "--set", "train.batch=4")
+    trained(roomtrain, data, tmp_path / "run", "--cell", "icl-multi", *pairs)
+    assert_one_line(train(roomtrain, data, tmp_path / "none", "--cell", "icl", *pairs), code=2, names="needs two")
+
+
+def test_settings_that_the_data_or_the_network_refuse_are_one_line(roomtrain: Roomtrain, made: Path, tmp_path: Path) -> None:
+    said = train(roomtrain, made, tmp_path / "layer", "--set", "probe.layer=3")
+    assert_one_line(said, code=2, names="probe.layer 3: the network has 2 blocks")
+    data = icl_folder(tmp_path / "data", tau_tree(tmp_path / "tree", places=(4, 1), heard=("B", "C")))
+    of_a = ("--cell", "multi", "--set", 'augment.devices="A"')
+    assert_one_line(train(roomtrain, data, tmp_path / "none", *of_a), code=2, names="no device A in training, only B, C")
+
+
 def test_evaluated_on_the_same_data_a_run_has_the_same_results(roomtrain: Roomtrain, made: Path, runs: Path) -> None:
     result = trained(roomtrain, made, runs / "multi", "--cell", "multi")
     said = roomtrain("evaluate", runs / "multi", "--data", made, "--device", "cpu", "--json")
@@ -261,6 +276,19 @@ def test_scenes_that_a_run_does_not_know_are_one_line(roomtrain: Roomtrain, made
     written = next((runs / "baseline" / "evaluations").glob("known-*/predictions.parquet"))
     rows = pd.read_parquet(written)
     assert set(rows[rows["target"] == "scene"]["truth"]) == {2.0}
+
+
+def test_on_other_data_a_probe_tells_the_devices_of_its_own_training(
+    roomtrain: Roomtrain, made: Path, runs: Path, tmp_path: Path
+) -> None:
+    trained(roomtrain, made, runs / "baseline", "--cell", "baseline")
+    other = icl_folder(tmp_path / "turned", tau_tree(tmp_path / "tree", heard=("A", "S4", "S6"), places=(2, 1)))
+    said = roomtrain("evaluate", runs / "baseline", "--data", other, "--device", "cpu")
+    assert said.code == 0, said.err
+    rows = pd.read_parquet(next((runs / "baseline" / "evaluations").glob("turned-*/predictions.parquet")))
+    rows = rows[(rows["protocol"] == "probe") & (rows["condition"] == "clean")]
+    device = rows["key"].astype(str).str.extract(r"-([a-z]\d?)-0000@")[0].str.upper()
+    assert set(zip(device, rows["truth"], strict=True)) == set(zip(SEEN, range(6), strict=True))
 
 
 def test_data_of_renders_train_alike(roomtrain: Roomtrain, made: Path, runs: Path, tmp_path: Path) -> None:
