@@ -23,6 +23,11 @@ def is_job() -> bool:
     return _JOB in os.environ
 
 
+def n_jobs() -> int:
+    """Return how many processes of a command share its cells, this one among them."""
+    return int(os.environ.get(_JOB, "1"))
+
+
 def side_by_side(count: int, arguments: Sequence[str]) -> tuple[int, str]:
     """Run ``roomtrain`` with these arguments in so many processes, each with its share of the processors, and wait for them.
 
@@ -32,7 +37,7 @@ def side_by_side(count: int, arguments: Sequence[str]) -> tuple[int, str]:
         exit code: 0, or that of the first process that failed; and the signal that asked to stop, "" for none.
     """
     threads = str(max((os.cpu_count() or 1) // count, 1))
-    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads), _JOB: "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads), _JOB: str(count)}
     command = [sys.executable, "-m", "roomtrain.cli", *arguments]
     with StopRequest() as stop:
         # A group of its own each: an interrupt at the keyboard comes from here alone, and once.

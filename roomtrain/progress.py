@@ -47,14 +47,10 @@ class Pace:
 
 
 class Progress:
-    """One for a whole command: it knows which cells and stages there are, and learns from each how long the next will take.
+    """One for a whole command: it knows which cells and stages there are, and learns from each how long the next will take."""
 
-    Args:
-        cells: how many are trained.
-    """
-
-    def __init__(self, cells: int = 1) -> None:
-        self._cells, self._cell, self._name = cells, 0, ""
+    def __init__(self) -> None:
+        self._coming, self._name = 0.0, ""
         self._stages: Sequence[str] = ()
         self._stage = 0
         self._took: dict[str, list[float]] = {}
@@ -65,7 +61,11 @@ class Progress:
 
     def cell(self, name: str, stages: Sequence[str]) -> None:
         """Another cell begins, of so many stages."""
-        self._cell, self._name, self._stages, self._stage = self._cell + 1, name, stages, 0
+        self._name, self._stages, self._stage = name, stages, 0
+
+    def coming(self, cells: float) -> None:
+        """So many cells come after the one that begins, or, where processes share them, are this one's part of them."""
+        self._coming = cells
 
     def stage(self) -> None:
         """Another stage begins."""
@@ -113,12 +113,12 @@ class Progress:
         if steps < 1:
             return ""
         seconds = (time.monotonic() - self._began) / steps * (self._total - self._done)
-        known = True  # how long every stage that is to come takes, from one that was of its name
-        coming = [*self._stages[self._stage :], *(list(self._stages) * (self._cells - self._cell))]
-        for stage in coming:
-            took = self._took.get(stage)
-            known = known and took is not None
-            seconds += sum(took) / len(took) if took else 0.0
+        # How often each stage is still to come; how long it takes tells one that was of its name.
+        coming = {stage: self._coming + (stage in self._stages[self._stage :]) for stage in self._stages}
+        needed = [stage for stage, count in coming.items() if count]
+        known = all(stage in self._took for stage in needed)
+        if known:
+            seconds += sum(coming[stage] * sum(self._took[stage]) / len(self._took[stage]) for stage in needed)
         if seconds < 1.0:
             return ""
         return f", {duration(seconds)} left" if known else f", {duration(seconds)} of this stage left"

@@ -25,11 +25,11 @@ from roomtrain.commands.common import (
     print_result,
 )
 from roomtrain.errors import RoomtrainError, Stopped
-from roomtrain.jobs import is_job
+from roomtrain.jobs import is_job, n_jobs
 from roomtrain.journal import SINKS, Sink
 from roomtrain.paper import Paper, Place, get_paper
 from roomtrain.plans import Planned, plan
-from roomtrain.results import results_text
+from roomtrain.results import RESULTS, results_text
 
 if TYPE_CHECKING:
     from roomtrain.run import Command
@@ -147,12 +147,14 @@ def _train_all(
 
     settings = planned[0].settings
     fabric = start_fabric(device, settings.precision, tf32=settings.tf32)
-    progress = Progress(len(planned)) if fabric.is_global_zero else None
+    progress = Progress() if fabric.is_global_zero else None
     shared = planned[0].folder.parent if len(planned) > 1 else None
     results: list[dict[str, Any]] = []
     with StopRequest() as stop:
         command = Command(fabric, stop=stop, progress=progress, sinks=sinks, workers=workers, shared=shared)
-        for one in planned:
+        for number, one in enumerate(planned, start=1):
+            if progress is not None:
+                progress.coming(sum(not (later.folder / RESULTS).is_file() for later in planned[number:]) / n_jobs())
             try:
                 result = _train_one(paper, one, data, command, alone=len(planned) == 1)
             except Stopped as where:

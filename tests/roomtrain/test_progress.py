@@ -40,7 +40,8 @@ def test_the_pace_is_samples_steps_and_waits(clock: Clock) -> None:
 
 
 def test_the_time_left_is_that_of_all_stages_of_all_cells(clock: Clock) -> None:
-    shown = Progress(cells=2)
+    shown = Progress()
+    shown.coming(1)
     shown.cell("one", ["first", "second"])
     shown.stage()
     shown.begins("first", 10, 2, done=0)
@@ -56,6 +57,7 @@ def test_the_time_left_is_that_of_all_stages_of_all_cells(clock: Clock) -> None:
     clock.now += 8
     shown.step(2)
     shown.ended(trained=False)  # was done before: says nothing of the time that it takes
+    shown.coming(0)
     shown.cell("two", ["first", "second"])
     shown.stage()
     shown.begins("first", 10, 2, done=10)
@@ -69,6 +71,24 @@ def test_the_time_left_is_that_of_all_stages_of_all_cells(clock: Clock) -> None:
     clock.now += 3
     shown.step(1)
     assert shown.left() == ", 9 s left"
+
+
+def test_cells_that_others_take_are_no_time_of_ours(clock: Clock) -> None:
+    shown = Progress()
+    shown.coming(2.5)  # five, of two processes
+    shown.cell("one", ["only"])
+    shown.stage()
+    shown.begins("only", 10, 1, done=0)
+    clock.now += 10
+    shown.step(10)
+    shown.ended(trained=True)
+    shown.coming(1.5)
+    shown.cell("two", ["only"])
+    shown.stage()
+    shown.begins("only", 10, 1, done=0)
+    clock.now += 5
+    shown.step(5)
+    assert shown.left() == ", 20 s left"
 
 
 def test_elsewhere_than_on_a_terminal_there_is_a_line_a_minute_and_one_an_epoch(
