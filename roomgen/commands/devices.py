@@ -36,12 +36,17 @@ FLAGS = {
 
 
 def devices(
-    kind: Annotated[str, typer.Argument(metavar="[microphones|recorders|folder|multi-angle]", help="where responses come from")],
+    kind: Annotated[
+        str, typer.Argument(metavar="[microphones|generated|recorders|folder|multi-angle]", help="where responses come from")
+    ],
     root: Annotated[Path | None, typer.Option(help="folder of measured responses (folder, multi-angle)")] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="folder of `roomtrain train icl --cell generated` (generated)")
+    ] = None,
     out: OutOption = None,
-    n: Annotated[int | None, typer.Option("--n", help="number of parametric microphones  [default: 25]")] = None,
+    n: Annotated[int | None, typer.Option("--n", help="number of microphones (microphones, generated)  [default: 25]")] = None,
     compress: Annotated[
-        float | None, typer.Option(metavar="SHARE", help="share of the parametric microphones that compress too  [default: 0]")
+        float | None, typer.Option(metavar="SHARE", help="share of these microphones that compress too  [default: 0]")
     ] = None,
     fs: Annotated[int | None, typer.Option(help="sampling rate in Hz  [default: 32000]")] = None,
     pattern: Annotated[str | None, typer.Option(help="regular expression with groups mic, angle, distance (multi-angle)")] = None,
@@ -57,7 +62,7 @@ def devices(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make or import device responses: parametric microphones, recording devices, or folders of measured ones."""
+    """Make or import device responses: microphones by formulas or by a trained network, recorders, folders of measured ones."""
     from roomgen.datasets.devices import DevicesPlan, devices_settings
 
     values: dict[str, Any] = {
@@ -70,7 +75,7 @@ def devices(
         "shard_size": shard_size,
     }
     overrides = {key: value for key, value in values.items() if value is not None}
-    settings, inputs = devices_settings(kind, root, {**overrides, **assignments(set_)}, csv=csv, flags=FLAGS)
+    settings, inputs = devices_settings(kind, root, {**overrides, **assignments(set_)}, csv=csv, model=model, flags=FLAGS)
     if dry_run:
         print_result(DevicesPlan(settings, inputs).listing(), as_json, _listing_text)
         return

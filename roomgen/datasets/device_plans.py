@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby, product
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
@@ -29,29 +29,38 @@ from roomgen.errors import RoomgenError
 from roomgen.files import atomic
 from roomgen.settings import CommonSettings, SplitsSettings, resolve
 
-KINDS = ("microphones", "recorders", "folder", "multi-angle")
+if TYPE_CHECKING:
+    from roomtrain.papers.icl.generator.load import LoadedGenerator
+
+KINDS = ("microphones", "generated", "recorders", "folder", "multi-angle")
+DRAWN = ("microphones", "generated")
+"""Kinds that draw ``count`` microphones and hear each from all ``angles_deg`` and ``distances_m``."""
 _PER_CHUNK = 72
 _RECORDER_STREAM = 1_000_000  # far from the numbers of microphones, which draw from the same stream
 _COMPRESSION_STREAM = 2_000_000
 _SEEN, _UNSEEN = ("A", "B", "C", "S1", "S2", "S3"), ("S4", "S5", "S6")
 _NAN = float("nan")
+_GENERATED_FS_HZ, _GENERATED_SAMPLES, _GENERATED_DISTANCES_M = 32_000, 1024, (0.5, 1.25, 5.0)
+_NEEDS_MODEL = "devices generated needs --model RUN: a folder that `roomtrain train icl --cell generated` wrote."
 
 
 class DevicesSettings(CommonSettings):
     """All that decides the bytes of a dataset of device responses.
 
-    ``kind``: "microphones" (``count`` parametric ones, from each of ``angles_deg`` and ``distances_m``), "recorders" (which
-    devices are in which split: ``recorders``), "folder" (a file is a microphone) or "multi-angle" (files by microphone, angle
-    and distance: ``pattern``, or a list). ``fingerprint`` names the files. ``level``: "keep"; "energy" brings every response
-    to the energy of a unit pulse; "axis" a microphone's at one distance by the gain that its response nearest to the axis
-    needs, so that differences between directions stay; "band" every response to a mean power gain of 1 between 0.5 and 10 kHz, so
-    that neither a null nor a transducer's loss outside that band decides the level. ``compress``: share of microphones that have a
-    dynamic range compression too, each one of its own. Files get their peak to ``lead_samples`` from the beginning, if it
-    comes later; ``window_beta``: Kaiser window from the peak to the end (None: none).
+    ``kind``: "microphones" (``count`` parametric ones, from each of ``angles_deg`` and ``distances_m``), "generated" (the same by a
+    trained network), "recorders" (which devices are in which split: ``recorders``), "folder" (a file is a microphone) or
+    "multi-angle" (files by microphone, angle and distance: ``pattern``, or a list). ``fingerprint`` names the files, or the
+    network's weights. A network gives 1024 samples at 32 kHz, at 0.5, 1.25 and 5 m: other distances it has not heard, and between
+    them it would guess. ``level``: "keep"; "energy" brings every response to the energy of a unit pulse; "axis" a microphone's at
+    one distance by the gain that its response nearest to the axis needs, so that differences between directions stay; "band" every
+    response to a mean power gain of 1 between 0.5 and 10 kHz, so that neither a null nor a transducer's loss outside that band
+    decides the level. ``compress``: share of microphones that have a dynamic range compression too, each one of its own. Files get
+    their peak to ``lead_samples`` from the beginning, if it comes later; ``window_beta``: Kaiser window from the peak to the end
+    (None: none).
     """
 
     family: Literal["devices"] = "devices"
-    kind: Literal["microphones", "recorders", "folder", "multi-angle"] = "microphones"
+    kind: Literal["microphones", "generated", "recorders", "folder", "multi-angle"] = "microphones"
     fingerprint: str = ""
     fs_hz: Annotated[int, Field(ge=8000, le=192_000)] = 32000
     n_samples: Annotated[int, Field(ge=64, le=65_536)] = 1024
@@ -96,6 +105,18 @@ class DevicesSettings(CommonSettings):
     def _fits(self) -> DevicesSettings:
         if self.lead_samples >= self.n_samples // 2:
             raise ValueError(f"lead_samples {self.lead_samples} leaves less than half of {self.n_samples} samples for the response")
+        if self.kind == "generated":
+            if (self.fs_hz, self.n_samples) != (_GENERATED_FS_HZ, _GENERATED_SAMPLES):
+                raise ValueError(
+                    f"fs_hz {self.fs_hz} and n_samples {self.n_samples} cannot be generated: the network gives "
+                    f"{_GENERATED_SAMPLES} samples at {_GENERATED_FS_HZ} Hz, so leave both away"
+                )
+            unheard = [distance for distance in self.distances_m if distance not in _GENERATED_DISTANCES_M]
+            if unheard:
+                raise ValueError(
+                    f"distances_m {unheard[0]:g} cannot be generated: the network has heard "
+                    f"{', '.join(f'{distance:g}' for distance in _GENERATED_DISTANCES_M)} m and nothing between; give some of these"
+                )
         return self
 
     @model_serializer(mode="wrap")
@@ -131,7 +152,9 @@ class DevicesPlan:
         self.settings = settings
         self.unmatched: list[str] = []
         self._root = inputs.get("responses")
-        if settings.kind == "microphones":
+        if settings.kind in DRAWN:
+            if settings.kind == "generated":
+                generator_of(inputs, settings.fingerprint)
             self._units = _split_up(settings, _microphone_units(settings))
         elif settings.kind == "recorders":
             self._units = {split: _recorder_units(split, names) for split, names in settings.recorders.items()}
@@ -177,7 +200,7 @@ class DevicesPlan:
             words.append(f"{unit.angle_deg:g}°")
         if math.isfinite(unit.distance_m):
             words.append(f"{unit.distance_m:g} m")
-        if unit.drawn_as >= 0 and self.settings.kind == "microphones":
+        if unit.drawn_as >= 0 and self.settings.kind in DRAWN:
             design = design_of(self.settings.seed, unit.drawn_as)
             words.append(f"({design.directivity} {design.transducer.replace('_', ' ')})")
         if unit.response is not None and self._root is not None:
@@ -195,32 +218,39 @@ def devices_settings(
     overrides: Mapping[str, Any],
     *,
     csv: Path | None = None,
+    model: Path | None = None,
     flags: Mapping[str, str] | None = None,
 ) -> tuple[DevicesSettings, dict[str, Path]]:
     """Return the settings and inputs of a dataset of device responses.
 
     Files are brought to one level by default ("folder": each to the energy of a unit pulse; "multi-angle": a microphone at a
     distance by its axis), and those of "multi-angle" are windowed (Kaiser, β = 2) as by Schmidt and Peters (2023, section 5.3).
+    Generated responses have one level in the band from 0.5 to 10 kHz, at which the network learns.
 
     Args:
-        kind: microphones, recorders, folder or multi-angle.
+        kind: microphones, generated, recorders, folder or multi-angle.
         root: folder of files, for the last two.
         overrides: dotted key to value.
         csv: list of files, in place of names that tell (multi-angle).
+        model: folder of a run with a trained generator (generated).
         flags: what errors shall call a key.
 
     Raises:
-        RoomgenError: no such kind, folder or setting; no usable file name; a setting that is not of this kind.
+        RoomgenError: no such kind, folder or setting; no usable file name; a setting that is not of this kind; no trained
+            generator in the run, or no torch to run it with.
     """
     if kind not in KINDS:
         raise RoomgenError(f"unknown kind of devices {kind!r}: give one of {', '.join(KINDS)}.")
-    _check_fitting(kind, root, overrides, csv, flags or {})
+    _check_fitting(kind, root, overrides, csv, model, flags or {})
     tree: dict[str, Any] = {"kind": kind}
     inputs: dict[str, Path] = {}
     if root is not None:
         inputs = {"responses": root} if csv is None else {"responses": root, "csv": csv}
         _, _, tree["fingerprint"] = responses_in(kind, root, overrides.get("pattern"), csv)
         tree |= {"level": "energy"} if kind == "folder" else {"level": "axis", "window_beta": 2.0}
+    if model is not None:
+        inputs = {"model": model}
+        tree |= {"fingerprint": _read_generator(inputs).fingerprint, "level": "band"}
     return resolve(tree, overrides, model=DevicesSettings, flags=flags), inputs
 
 
@@ -248,10 +278,38 @@ def folder_of(inputs: Inputs) -> Path:
     return inputs["responses"]
 
 
+def generator_of(inputs: Inputs, fingerprint: str) -> LoadedGenerator:
+    """Return the generator of responses, read anew, whose weights have this fingerprint.
+
+    Raises:
+        RoomgenError: its run is not given, has no trained generator or another one by now; or torch is not installed.
+    """
+    generator = _read_generator(inputs)
+    if generator.fingerprint != fingerprint:
+        raise RoomgenError(
+            f"the generator in {inputs['model']} has changed since the dataset was begun ({fingerprint}, now "
+            f"{generator.fingerprint}). Use another --out, or --overwrite.",
+            exit_code=1,
+        )
+    return generator
+
+
+def _read_generator(inputs: Inputs) -> LoadedGenerator:
+    if "model" not in inputs:
+        raise RoomgenError(_NEEDS_MODEL)
+    try:
+        from roomtrain.papers.icl.generator.load import load_generator
+    except ModuleNotFoundError as error:
+        raise RoomgenError(
+            f"devices generated needs {error.name}, which is not installed: pip install 'roomgen[train]'.", exit_code=1
+        ) from None
+    return load_generator(inputs["model"])
+
+
 def _microphone_units(settings: DevicesSettings) -> list[Unit]:
     units = []
     for index in range(settings.count):
-        name = f"mic{index:03d}"
+        name = f"{'gen' if settings.kind == 'generated' else 'mic'}{index:03d}"
         for distance_m, angle_deg in product(settings.distances_m, settings.angles_deg):
             angle = angle_deg % 360.0
             key = f"{name}-{_text(distance_m)}m-{_text(angle)}deg"
@@ -294,7 +352,9 @@ def _split_up(settings: DevicesSettings, units: Sequence[Unit]) -> dict[str, lis
     return {name: members for name, members in divided.items() if members}
 
 
-def _check_fitting(kind: str, root: Path | None, overrides: Mapping[str, Any], csv: Path | None, flags: Mapping[str, str]) -> None:
+def _check_fitting(
+    kind: str, root: Path | None, overrides: Mapping[str, Any], csv: Path | None, model: Path | None, flags: Mapping[str, str]
+) -> None:
     of_files = kind in ("folder", "multi-angle")
     if of_files and root is None:
         layout = (MicIRP if kind == "folder" else MultiAngle).about.layout.replace("\n", "; ")
@@ -303,6 +363,10 @@ def _check_fitting(kind: str, root: Path | None, overrides: Mapping[str, Any], c
         raise RoomgenError(
             f"devices {kind} are made, not read: leave --root away, or give folder or multi-angle in place of {kind}."
         )
+    if kind == "generated" and model is None:
+        raise RoomgenError(_NEEDS_MODEL)
+    if kind != "generated" and model is not None:
+        raise RoomgenError(f"--model is for generated; {kind} has no use for it.")
     if root is not None and not root.is_dir():
         raise RoomgenError(f"--root {root} is not a folder.")
     if csv is not None and kind != "multi-angle":
@@ -320,14 +384,15 @@ def _check_fitting(kind: str, root: Path | None, overrides: Mapping[str, Any], c
         "splits.shares": ("microphones", "folder", "multi-angle"),
     }
     for key, kinds in fitting.items():
-        if key in overrides and kind not in kinds:
+        drawn = kind in DRAWN and "microphones" in kinds  # those of a network are microphones too
+        if key in overrides and kind not in kinds and not drawn:
             instead = " Say with --set recorders=… which device is in which split." if key == "splits.shares" else ""
             raise RoomgenError(f"{flags.get(key, key)} is for {' and '.join(kinds)}, not for {kind}.{instead}")
 
 
 @lru_cache(maxsize=256)
 def design_of(seed: int, index: int) -> MicrophoneDesign:
-    """Return a parametric microphone of a dataset."""
+    """Return a parametric microphone of a dataset; of a generated one it is the construction alone that counts."""
     return draw_design(index, generator(seed, Stream.DEVICE, index))
 
 
@@ -345,7 +410,7 @@ def compression_of(settings: DevicesSettings, index: int) -> Compression | None:
     if settings.kind == "recorders":
         drawn = recorder_of(settings.seed, index).compression
         return drawn if drawn.ratio > 1.0 else None
-    if settings.kind != "microphones" or index < 0:
+    if settings.kind not in DRAWN or index < 0:
         return None
     rng = generator(settings.seed, Stream.DEVICE, _COMPRESSION_STREAM + index)
     return draw_compression(rng) if rng.random() < settings.compress else None

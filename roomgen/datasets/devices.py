@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from roomgen.corpora.multi_angle import MultiAngle
 from roomgen.datasets.columns import DEVICES, Column
 from roomgen.datasets.device_files import read_response
 from roomgen.datasets.device_plans import (
+    DRAWN,
     DevicesPlan,
     DevicesSettings,
     Unit,
@@ -28,6 +29,7 @@ from roomgen.datasets.device_plans import (
     devices_settings,
     file_units,
     folder_of,
+    generator_of,
     recorder_of,
     responses_in,
 )
@@ -36,11 +38,16 @@ from roomgen.datasets.samples import Sample, sample_of
 from roomgen.errors import RoomgenError
 from roomgen.text import interval
 
+if TYPE_CHECKING:
+    from roomtrain.papers.icl.generator.load import LoadedGenerator
+
 __all__ = ["DevicesFamily", "DevicesPlan", "DevicesSettings", "compressed", "devices_settings", "energy_db"]
 
 AUDIO_MEMBER = "dir.wav"
 _NAN = float("nan")
 _BAND_HZ = (500.0, 10_000.0)
+_TOGETHER = 24  # angles that a network answers at once: one at a time would take it ten times as long
+_CONSTRUCTION = ("directivity", "transducer", "diaphragm_size", "diaphragm_count", "address")
 _NO_COMPRESSION = {"threshold_db": _NAN, "ratio": 1.0, "attack_ms": _NAN, "release_ms": _NAN, "makeup_db": _NAN}
 
 
@@ -105,6 +112,9 @@ class DevicesFamily(Family):
         origin = {
             "microphones": "Parametric microphones, drawn by roomgen (pattern, transducer, diffraction; minimum phase; without 1/r "
             f"and travel time): {len(settings['angles_deg'])} angles and {len(settings['distances_m'])} distances of each.",
+            "generated": "Generated: by a network trained on the responses of other microphones (a generator as in Schmidt and "
+            f"Peters 2023, section 5.3; its weights are {settings['fingerprint']}); not measured. Constructions are those of "
+            f"parametric microphones: {len(settings['angles_deg'])} angles and {len(settings['distances_m'])} distances of each.",
             "recorders": "Recording devices drawn by roomgen around those of the TAU scenes; the compression that belongs to one "
             "stands in its row and is not part of the response.",
         }.get(kind, f"Measured responses. Those of {measured.title}: {measured.url}, licence: {measured.licence}.")
@@ -115,8 +125,9 @@ class DevicesFamily(Family):
         if settings.get("compress"):
             level += f"; {100 * settings['compress']:g} % of the devices have a dynamic range compression too (columns `drc_…`)"
         by = "named by the settings" if kind == "recorders" else "by microphone: none is in two"
+        what = {"folder": "Measured devices", "multi-angle": "Measured devices", "generated": "Generated microphones"}
         return Card(
-            title=f"{'Measured devices' if kind in ('folder', 'multi-angle') else f'Parametric {kind}'}: impulse responses",
+            title=f"{what.get(kind, f'Parametric {kind}')}: impulse responses",
             text=f"{totals['samples']} responses of {totals['microphones']} devices, {settings['n_samples']} samples at "
             f"{settings['fs_hz']} Hz, {level}. {origin} Splits are {by}.",
             members="`KEY.dir.wav` (float32, mono)",
@@ -155,7 +166,7 @@ def _unit_of(settings: DevicesSettings, inputs: Inputs, row: Mapping[str, Any]) 
     index, angle_deg, distance_m = int(row["seed_index"]), float(row["angle_deg"]), float(row["distance_m"])
     if settings.kind == "recorders":
         return Unit(0, row["key"], row["microphone"], index, _NAN, _NAN)
-    if settings.kind == "microphones":
+    if settings.kind in DRAWN:
         # The manifest holds 32 bits of what the settings say in full.
         angle_deg = min((angle % 360.0 for angle in settings.angles_deg), key=lambda angle: abs(angle - angle_deg))
         distance_m = min(settings.distances_m, key=lambda distance: abs(distance - distance_m))
@@ -188,14 +199,22 @@ def _audio(settings: DevicesSettings, inputs: Inputs, unit: Unit) -> tuple[NDArr
         audio = made[None]
         own_db = gain_db(audio)
     else:
-        audio = _of_design(settings, unit, unit.angle_deg)
-        own_db = gain_db(_of_design(settings, unit, 0.0) if settings.level == "axis" else audio)
+        audio = _of_microphone(settings, inputs, unit, unit.angle_deg)
+        own_db = gain_db(_of_microphone(settings, inputs, unit, 0.0) if settings.level == "axis" else audio)
     if settings.level == "keep":
         return audio, source_fs_hz
     return audio * np.float32(amplitude(-own_db)), source_fs_hz
 
 
-def _of_design(settings: DevicesSettings, unit: Unit, angle_deg: float) -> NDArray[np.float32]:
+def _of_microphone(settings: DevicesSettings, inputs: Inputs, unit: Unit, angle_deg: float) -> NDArray[np.float32]:
+    if settings.kind == "generated":
+        around = tuple(angle % 360.0 for angle in settings.angles_deg)
+        if angle_deg not in around:  # the axis, which levels refer to
+            around = (angle_deg,)
+        place = around.index(angle_deg)
+        start = place - place % _TOGETHER
+        what = (unit.drawn_as, unit.distance_m, around[start : start + _TOGETHER])
+        return _generated(inputs["model"], settings.fingerprint, settings.seed, *what)[place - start, None]
     response = impulse_response(
         design_of(settings.seed, unit.drawn_as),
         angle_deg=angle_deg,
@@ -204,6 +223,29 @@ def _of_design(settings: DevicesSettings, unit: Unit, angle_deg: float) -> NDArr
         n_samples=settings.n_samples,
     )
     return response[None]
+
+
+@lru_cache(maxsize=8)
+def _generated(
+    run: Path, fingerprint: str, seed: int, index: int, distance_m: float, angles_deg: tuple[float, ...]
+) -> NDArray[np.float32]:
+    """Return (angle, time) of a microphone at one distance.
+
+    What is made together changes the last digits, so settings alone decide that, neither shards nor workers nor what is replayed.
+    """
+    import pandas as pd
+
+    design = design_of(seed, index)
+    kind = {name: getattr(design, name) for name in _CONSTRUCTION}
+    table = pd.DataFrame([{**kind, "angle_deg": angle, "distance_m": distance_m} for angle in angles_deg])
+    made = _loaded(run, fingerprint).respond(table, index, seed=seed)
+    made.flags.writeable = False  # it is kept
+    return made
+
+
+@lru_cache(maxsize=2)
+def _loaded(run: Path, fingerprint: str) -> LoadedGenerator:
+    return generator_of({"model": run}, fingerprint)
 
 
 def _from_file(
@@ -221,10 +263,9 @@ def _energy_of_file_db(root: Path, path: str, fs_hz: int, n_samples: int, lead_s
 def _known(settings: DevicesSettings, unit: Unit) -> dict[str, Any]:
     """Return the columns that say what a microphone is, from where it is heard, and what compresses it."""
     what: Any = unit.response
-    if settings.kind == "microphones":
+    if settings.kind in DRAWN:
         what = design_of(settings.seed, unit.drawn_as)
-    names = ("directivity", "transducer", "diaphragm_size", "diaphragm_count", "address")
-    known = {name: str(getattr(what, name, "")) for name in names}
+    known = {name: str(getattr(what, name, "")) for name in _CONSTRUCTION}
     drawn = compression_of(settings, unit.drawn_as)
     compression = _NO_COMPRESSION if drawn is None else drawn._asdict()
     return {
