@@ -16,10 +16,11 @@ figures, listeners and benchmarks of their own:
     data         datasets°, banks/, reverb, reverberator, augment, draws (random numbers on the device), labels°
     targets      targets° (what is estimated), metrics°, predictions° (the table that a run ends in)
     training     task (what the loop is told), loop, steps, batches, optimizers, schedules, ema, checkpoint, journal°, progress°,
-                 fabric, processes, means, losses, models/, estimation (head, loss and answer of a target)
+                 fabric, processes, jobs° (cells side by side), means, losses, estimation (head, loss and answer of a target),
+                 models/ (transformers with their released weights, heads)
     papers       paper° (what a paper is, and where papers are found), plans° (which cells), run (a cell, stage by stage), claims°,
                  weights°, results°, papers/
-    results      table°, compare°, figures°, results/ (those that come with roomtrain)
+    results      table°, layouts°, compare°, figures°, results/ (those that come with roomtrain)
     hearing      listen (``load``), measured, probe, export/
     commands     cli°, commands/, bench, gpu/
 """

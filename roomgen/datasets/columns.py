@@ -141,7 +141,9 @@ RENDERS = (
 DEVICES = (
     *COMMON,
     Column("microphone", "name", "", "name of the microphone or recording device"),
-    Column("kind", "name", "", "where the response comes from: microphones (parametric), recorders (simulated), measured"),
+    Column(
+        "kind", "name", "", "origin: microphones (parametric), recorders (simulated), measured, generated (by a trained network)"
+    ),
     Column("file", "string", "", "file that it was read from, seen from the folder; empty: none"),
     Column("directivity", "name", "", "omni, cardioid, supercardioid, bidirectional; empty where unknown, as in all names below"),
     Column("transducer", "name", "", "condenser, moving_coil, ribbon"),
