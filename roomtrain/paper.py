@@ -234,11 +234,11 @@ class Paper(ABC):
         """Draw the paper's figures from results, and from data and trained runs where they are given; return the files."""
         return []
 
-    def bench(self, data: Path | None, *, device: str, precision: str, steps: int) -> dict[str, Any]:
+    def bench(self, data: Path | None, *, device: str, precision: str, steps: int, preset: str = "paper") -> dict[str, Any]:
         """Measure where the time of a training step goes: see :mod:`roomtrain.bench`."""
         from roomtrain.bench import run
 
-        return run(self, data, device=device, precision=precision, steps=steps)
+        return run(self, data, device=device, precision=precision, steps=steps, preset=preset)
 
     def target(self, name: str) -> Target:
         """Return a target by its name."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from roomtrain.commands.common import DataOption, DeviceOption, JsonOption, PaperArgument, print_result
+from roomtrain.commands.common import DataOption, DeviceOption, JsonOption, PaperArgument, PresetOption, print_result
 from roomtrain.paper import get_paper
 
 
@@ -16,13 +16,14 @@ def bench(
     data: DataOption = None,
     device: DeviceOption = "auto",
     precision: Annotated[str, typer.Option(help="32-true, bf16-mixed or 16-mixed")] = "32-true",
+    preset: PresetOption = "paper",
     steps: Annotated[int, typer.Option(help="training steps that are timed", min=3, max=10_000)] = 40,
     as_json: JsonOption = False,
 ) -> None:
     """Measure where the time of a paper's training step goes, and its fast paths against plain torch."""
     from roomtrain import bench as benching
 
-    result = get_paper(paper).bench(data, device=device, precision=precision, steps=steps)
+    result = get_paper(paper).bench(data, device=device, precision=precision, steps=steps, preset=preset)
     print_result(result, as_json, benching.bench_text(result))
 
 
