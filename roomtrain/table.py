@@ -143,7 +143,7 @@ def _conditions(metric: str, found: Sequence[dict[str, Any]]) -> dict[str, float
     """Return the mean over seeds of a metric under each condition that any of them was tested in."""
     values: dict[str, list[float]] = {}
     for one in found:
-        for name, metrics in one["conditions"].items():
+        for name, metrics in one.get("conditions", {}).items():
             if metrics[metric] is not None:
                 values.setdefault(name, []).append(metrics[metric])
     return {name: float(np.mean(each)) for name, each in values.items()}

@@ -93,11 +93,14 @@ def train(
         seed=seed,
         seeds=seeds,
     )
-    if not is_job():
-        _check(found, planned, data)
+    sinks = _sinks(log)
     if jobs > 1 and len(planned) > 1:
+        from roomtrain.fabric import start_fabric
+
+        start_fabric(device, planned[0].settings.precision)  # what is wrong is told once, and not by each
+        _check(found, planned, data)
         _side_by_side(min(jobs, len(planned)))
-    results = _train_all(found, planned, data, device=device, workers=workers, sinks=_sinks(log))
+    results = _train_all(found, planned, data, device=device, workers=workers, sinks=sinks)
     text = "\n".join(results_text(found, result) for result in results)
     if int(os.environ.get("RANK", "0")) == 0:
         print_result(results if all_cells or sweep else results[0], as_json, text)
@@ -147,6 +150,8 @@ def _train_all(
 
     settings = planned[0].settings
     fabric = start_fabric(device, settings.precision, tf32=settings.tf32)
+    if not is_job():
+        _check(paper, planned, data)
     progress = Progress() if fabric.is_global_zero else None
     shared = planned[0].folder.parent if len(planned) > 1 else None
     results: list[dict[str, Any]] = []

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import signal
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -366,7 +367,9 @@ def test_weights_and_biases_offline_sees_what_the_log_sees(tmp_path: Path, monke
         journal.line("val", epoch=0, step=step, values={"loss": step / 2})
     journal.close()
     (record,) = folder.rglob("run-*.wandb")
-    written = record.read_bytes()
+    until = time.monotonic() + 60.0
+    while b"0.5" not in (written := record.read_bytes()) and time.monotonic() < until:
+        time.sleep(0.1)  # wandb writes in a process of its own, which may end after we do
     assert record.parent.name.startswith("offline-run-")
     assert b"val/loss" in written
     assert b"0.5" in written
