@@ -54,7 +54,7 @@ def test_cells_of_two_processes_are_those_of_one(roomtrain: Roomtrain, goetz_mad
 def test_asked_to_stop_all_stop_and_nothing_is_lost(goetz_made: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     job = subprocess.Popen(
-        command(goetz_made, out, "--jobs", "2", "--set", "supervised.max_epochs=10000"),
+        command(goetz_made, out, "--jobs", "2", "--set", "supervised.max_epochs=10000", "--set", "supervised.patience=10000"),
         env=ENVIRONMENT,
         stderr=subprocess.PIPE,
         text=True,

@@ -83,7 +83,7 @@ def test_after_kill_minus_9_the_same_command_goes_on_to_the_same_bytes(tmp_path)
 
 
 def test_interrupt_ends_soon_keeps_shards_and_says_so(tmp_path):
-    process = start(tmp_path / "out", "--n", "2000", start_new_session=True)
+    process = start(tmp_path / "out", "--n", "20000", start_new_session=True)  # not to be done before it is interrupted
     wait_for_shards(tmp_path / "out", 1, process)
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: to the whole group
     _, errors = process.communicate(timeout=60)
