@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from roomtrain import checkpoint, loop
-from roomtrain.checkpoint import BEST, LAST, load_last, read_weights
+from roomtrain.checkpoint import BEST, LAST, Saver, load_last, read_weights
 from roomtrain.errors import RoomtrainError, Stopped
 from roomtrain.fit_settings import FitSettings
 from roomtrain.journal import LOG, Journal, read_log
@@ -172,7 +172,8 @@ def test_other_settings_or_another_model_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("save_often")
-def test_a_loss_that_is_not_finite_stops_it_and_names_the_batch(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_it_and_names_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Saver, "busy", False)  # none is left out because the one before it is still being written
     with pytest.raises(
         RoomtrainError, match=r"the loss is nan in epoch 2, step 3; the batch: sample-1-2-0, .* and 4 more"
     ) as raised:
@@ -180,8 +181,7 @@ def test_a_loss_that_is_not_finite_stops_it_and_names_the_batch(tmp_path: Path) 
     assert raised.value.exit_code == 1
     loaded = load_last(tmp_path / "run")
     assert loaded is not None
-    # Five of the first epoch and two of the second; what is asked for while one is being written is left to the next.
-    assert 5 <= loaded[1]["step"] <= 7
+    assert loaded[1]["step"] == 7  # five of the first epoch, two of the second
     assert all(bool(torch.isfinite(tensor).all()) for tensor in loaded[0].values())
     trained(Line(), tmp_path / "run", **EVERYTHING)  # the sample was put right
     trained(Line(), tmp_path / "whole", **EVERYTHING)
