@@ -12,9 +12,18 @@ import json
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 import roomgen
 from roomgen.acoustics.materials import material_absorption
@@ -224,13 +233,24 @@ class EngineSettings(_Model):
 
 
 class CommonSettings(_Model):
-    """What the settings of every family of datasets have; ``note`` is a sentence for the dataset's card."""
+    """What the settings of every family of datasets have; ``note`` is a sentence for the dataset's card.
+
+    What is ``later`` came after the family, and is left out where it is not used (0, none, empty): datasets without it keep their
+    hash and their bytes.
+    """
+
+    later: ClassVar[tuple[str, ...]] = ()
 
     family: str
     preset: str = ""
     note: str = ""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     shard_size: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+
+    @model_serializer(mode="wrap")
+    def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        tree: dict[str, Any] = handler(self)
+        return {name: value for name, value in tree.items() if name not in self.later or getattr(self, name)}
 
     def hash(self) -> str:
         """Return 16 hex digits that name these settings and the version of the code that reads them."""

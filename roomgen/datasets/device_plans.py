@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby, product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from roomgen.acoustics.microphone_designs import draw_design
 from roomgen.acoustics.microphones import MicrophoneDesign
@@ -58,6 +58,8 @@ class DevicesSettings(CommonSettings):
     their peak to ``lead_samples`` from the beginning, if it comes later; ``window_beta``: Kaiser window from the peak to the end
     (None: none).
     """
+
+    later: ClassVar[tuple[str, ...]] = ("compress",)
 
     family: Literal["devices"] = "devices"
     kind: Literal["microphones", "generated", "recorders", "folder", "multi-angle"] = "microphones"
@@ -118,14 +120,6 @@ class DevicesSettings(CommonSettings):
                     f"{', '.join(f'{distance:g}' for distance in _GENERATED_DISTANCES_M)} m and nothing between; give some of these"
                 )
         return self
-
-    @model_serializer(mode="wrap")
-    def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what came later and is not used: datasets without it keep the hash and the bytes that they had before."""
-        tree: dict[str, Any] = handler(self)
-        if not self.compress:
-            del tree["compress"]
-        return tree
 
 
 class Unit(NamedTuple):

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from roomgen.datasets.family import Broken, Inputs, ShardPlan, shards_of
 from roomgen.datasets.streams import Stream, generator
@@ -35,6 +35,8 @@ class RendersSettings(CommonSettings):
     after the source; ``level`` brings every file to ``level_db`` (less where it would clip), "keep" leaves source × response as it
     is.
     """
+
+    later: ClassVar[tuple[str, ...]] = ("device_probabilities",)
 
     family: Literal["renders"] = "renders"
     sources: str
@@ -79,14 +81,6 @@ class RendersSettings(CommonSettings):
             if self.devices is None:
                 raise ValueError("device_probabilities need devices to be heard by: give them (--devices)")
         return self
-
-    @model_serializer(mode="wrap")
-    def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what came later and is not used: datasets without it keep the hash and the bytes that they had before."""
-        tree: dict[str, Any] = handler(self)
-        if not self.device_probabilities:
-            del tree["device_probabilities"]
-        return tree
 
 
 class Unit(NamedTuple):

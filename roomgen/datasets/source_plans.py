@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from roomgen.audio_math import resampled_length
 from roomgen.corpora import open_corpora
@@ -41,6 +41,8 @@ class SourcesSettings(CommonSettings):
     of each class on their own, so that no split lacks a class. ``val_share`` is what a split ``val`` takes of the groups of
     ``train`` where subsets or folds make none.
     """
+
+    later: ClassVar[tuple[str, ...]] = ("overlap", "split_within", "folds", "val_share")
 
     family: Literal["sources"] = "sources"
     corpus: str
@@ -109,15 +111,6 @@ class SourcesSettings(CommonSettings):
                 "overlap (--overlap 0)"
             )
         return self
-
-    @model_serializer(mode="wrap")
-    def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what came later and is not used: datasets without it keep the hash and the bytes that they had before."""
-        tree: dict[str, Any] = handler(self)
-        for name in ("overlap", "split_within", "folds", "val_share"):
-            if not getattr(self, name):
-                del tree[name]
-        return tree
 
 
 class Unit(NamedTuple):
