@@ -20,6 +20,7 @@ from roomgen.acoustics.bands import octave_centers
 from roomgen.acoustics.directivity import Directivity
 from roomgen.acoustics.scene import Scene
 from roomgen.acoustics.spreading import EDGE_HALF_WIDTH, OVERSAMPLING, Synthesis, fft_length, synthesis
+from roomgen.errors import RoomgenError
 
 NEGLIGIBLE = 1e-9
 """Images that walls have weakened to less than this in every band (-180 dB) are left out: all of them together stay below
@@ -68,6 +69,8 @@ def image_axes(scene: Scene) -> tuple[Axis, Axis, Axis]:
 
     The factor 1/(4 pi) of a point source is in the gains of the last axis.
     """
+    if scene.room.scatters:
+        raise RoomgenError(f"{scene.room!r}: no engine obeys scattering yet. Leave it out, or set it to 0.")
     alpha = band_absorption(scene)
     lanes = lane_count(alpha.shape[1])
     axes = []

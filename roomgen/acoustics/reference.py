@@ -105,6 +105,11 @@ def _check_options(scene: Scene) -> None:
                 f"{name} = {value} is not possible with the reference engine: pyroomacoustics also moves the direct sound and "
                 "has no seeded tail. Use engine='image'."
             )
+    if scene.room.scatters:
+        raise RoomgenError(
+            f"{scene.room!r} scatters, which is not possible with the reference engine: pyroomacoustics hears scattered energy "
+            "once and then loses it. Use engine='image', or scattering 0."
+        )
     if not float(scene.fs_hz).is_integer():
         raise RoomgenError(f"the reference engine needs a whole number of samples per second, not {scene.fs_hz} Hz.")
 
