@@ -39,7 +39,7 @@ def evaluate(
         if data is not None:
             raise RoomtrainError("--data and --rirs exclude each other: give one after the other.")
         model = load_model(run, protocol=protocol, device=start_fabric(device).device)
-        found = evaluate_measured(model, rirs, speech, windows=windows)
+        found = evaluate_measured(model, rirs, speech, windows=windows, run=run)
         print_result(found, as_json, measured_text(model, found))
         return
     if data is None:

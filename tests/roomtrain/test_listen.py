@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
@@ -134,6 +135,33 @@ def test_measured_responses_are_measured_and_heard(roomtrain: Roomtrain, trained
     assert "known.wav" in roomtrain(*arguments).out
 
 
+def test_errors_in_measured_rooms_stand_beside_those_in_simulation(roomtrain: Roomtrain, trained: Path, tmp_path: Path) -> None:
+    """Within what the test has there is a ratio; a response of another world is left out of it, and counted."""
+    for name in ("rirs", "speech"):
+        (tmp_path / name).mkdir()
+    rng = np.random.default_rng(2)
+    tested = pd.read_parquet(trained / "predictions.parquet").query("condition == 'clean' and target == 'rt60_mid'")
+    for name, rt60_s in (("room.wav", tested["truth"].median()), ("cathedral.wav", 12.0)):
+        t = np.arange(round(16000 * 1.2 * rt60_s)) / 16000
+        rir = np.concatenate([[1.0], 0.1 * rng.standard_normal(len(t)) * 10 ** (-3 * t / rt60_s)])
+        soundfile.write(tmp_path / "rirs" / name, rir, 16000, subtype="FLOAT")
+    soundfile.write(tmp_path / "speech" / "dry.wav", speechlike(5, 16000), 16000)
+    arguments = ("evaluate", trained, "--rirs", tmp_path / "rirs", "--speech", tmp_path / "speech", "--device", "cpu")
+    result = json.loads(roomtrain(*arguments, "--json").out)
+    beside = result["simulation"]["rt60_mid"]
+    table = tested[tested["protocol"] == result["protocol"]]
+    assert beside["simulated"] == pytest.approx(np.abs(table["estimate"] - table["truth"]).mean())
+    assert beside["span"] == pytest.approx([table["truth"].min(), table["truth"].max()])
+    assert (beside["within"], beside["outside"]) == (1, 1)
+    (room,) = (r for r in result["responses"] if r["file"] == "room.wav")
+    heard, true = room["heard"]["rt60_mid"], room["true"]["rt60_mid"]
+    assert result["speech_windows"] == 1  # so that the mean over windows is the window
+    assert beside["ratio"] == pytest.approx(abs(heard["mean"] - true) / beside["simulated"], rel=1e-5)
+    said = roomtrain(*arguments).out
+    assert "in measured rooms (responses: 1)" in said
+    assert "left out: 1 beyond what the test has" in said
+
+
 def test_a_response_without_a_decay_has_no_rt60() -> None:
     pulse = np.zeros(16000, dtype=np.float32)
     pulse[100] = 1
@@ -142,8 +170,6 @@ def test_a_response_without_a_decay_has_no_rt60() -> None:
 
 def test_the_listener_answers_as_the_training_did(trained: Path, goetz_made: Path) -> None:
     """Estimates for the test set's own audio are those that the run has written down."""
-    import pandas as pd
-
     from roomtrain.claims import claimed
     from roomtrain.draws import Draws
     from roomtrain.paper import Place
