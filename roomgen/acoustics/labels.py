@@ -17,6 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from roomgen.acoustics.bands import fft_band_weights, octave_centers
 from roomgen.acoustics.decay_curve import DecayCurve, decay_curve, decay_time_s, find_onset
+from roomgen.acoustics.modulation import OCTAVES_HZ, modulation_transfer, speech_transmission_index
+from roomgen.acoustics.strength import POINT_SOURCE, free_field_energy, strength_db
 from roomgen.errors import RoomgenError
 
 Noise = Literal["auto", "none"]
@@ -48,17 +50,21 @@ class Labels:
 
     Args:
         rt60_s: reverberation time T30: twice the time from -5 to -35 dB, by linear regression.
+        rt60_mid_s: mean of the T30 of the octaves of 500 and 1000 Hz (ISO 3382-1: T30,mid); nan where either is.
         t20_s: three times that from -5 to -25 dB.
         edt_s: early decay time: six times that from 0 to -10 dB.
         c50_db, c80_db: early-to-late energy ratio, early being 50 or 80 ms from the onset.
         d50: early energy of 50 ms over all energy, 0 to 1.
         ts_s: centre time, from the onset.
         drr_db: direct-to-reverberant energy ratio.
+        sti: speech transmission index of the room alone, 0 to 1 (IEC 60268-16, 2020: male voice, no background noise).
+        g_db: sound strength, relative to the same source at 10 m in a free field (ISO 3382-1, annex A).
         direct_delay_s: time of the onset from the beginning of the response.
         band_hz: (band,) centres of the octave bands in Hz.
     """
 
     rt60_s: float | Floats
+    rt60_mid_s: float | Floats
     t20_s: float | Floats
     edt_s: float | Floats
     c50_db: float | Floats
@@ -66,6 +72,8 @@ class Labels:
     d50: float | Floats
     ts_s: float | Floats
     drr_db: float | Floats
+    sti: float | Floats
+    g_db: float | Floats
     direct_delay_s: float | Floats
     band_hz: Floats
     rt60_bands_s: Floats
@@ -77,7 +85,7 @@ class Labels:
     ts_bands_s: Floats
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields as plain Python floats and (nested) lists of floats."""
+        """Return the fields, in the order of their declaration, as plain Python floats and (nested) lists of floats."""
         return {f.name: np.asarray(getattr(self, f.name)).tolist() for f in fields(self)}
 
 
@@ -146,7 +154,7 @@ def measure(
 
     flat = rirs.reshape(-1, n_samples)
     values = np.full((len(flat), len(_PARAMETERS), 1 + len(centers)), np.nan)
-    drr = np.full(len(flat), np.nan)
+    drr, sti, strength = np.full((3, len(flat)), np.nan)
     for i, response in enumerate(flat):  # one by one: each has its own onset, and stays in the cache of the processor
         if (response == response[0]).all():
             continue  # silence, a mere offset, a single sample
@@ -154,11 +162,22 @@ def measure(
         if onset_s is None:
             onsets[i] = find_onset(response) / fs_hz
         signals, origin = _split(response / peak, None if bands is None else bands[i] / peak, centers, fs_hz, noise)
-        values[i], drr[i] = _measure_one(signals, origin, onsets[i], centers, fs_hz, noise)
+        values[i], drr[i], sti[i], energy = _measure_one(signals, origin, onsets[i], centers, fs_hz, noise)
+        if noise == "none":
+            n_fft = _fft_length(n_samples)
+            free_field = free_field_energy(POINT_SOURCE, np.ones((1, n_fft // 2 + 1)), n_fft)
+            strength[i] = strength_db(np.array([energy * float(peak) ** 2]), free_field)[0]
     if drr_db is not None:
         drr = _per_response(drr_db, lead, "drr_db")
 
-    named: dict[str, Any] = {"drr_db": drr.reshape(lead), "direct_delay_s": onsets.reshape(lead), "band_hz": np.array(centers)}
+    named: dict[str, Any] = {
+        "rt60_mid_s": _middle(values[:, 0, 1:], centers).reshape(lead),
+        "drr_db": drr.reshape(lead),
+        "sti": sti.reshape(lead),
+        "g_db": strength.reshape(lead),
+        "direct_delay_s": onsets.reshape(lead),
+        "band_hz": np.array(centers),
+    }
     for p, (name, unit) in enumerate(_PARAMETERS):
         named[name + unit] = values[:, p, 0].reshape(lead)
         named[f"{name}_bands{unit}"] = values[:, p, 1:].reshape(*lead, len(centers))
@@ -170,7 +189,7 @@ def measure(
 @np.errstate(divide="ignore", invalid="ignore")
 def _measure_one(
     signals: NDArray[Any], origin: int, onset_s: float, centers: tuple[float, ...], fs_hz: float, noise: Noise
-) -> tuple[Floats, float]:
+) -> tuple[Floats, float, float, float]:
     """Return (parameter, signal) values and the DRR of (signal, time) signals whose sample ``origin`` is time 0."""
     onset = origin + round(onset_s * fs_hz)
     hop = max(int(fs_hz / _BLOCKS_PER_S), 1)
@@ -201,7 +220,31 @@ def _measure_one(
     values = np.stack([*times, c50, c80, d50, _centre_time_s(curve, after, hop)])
     # Broadband parameters come from the response itself, but from the part above the lowest band where there is noise.
     broad = extra if curve.noise[0] > 0.0 or not np.isfinite(curve.tail[0]) else 0
-    return values[:, [broad, *range(1 + extra, len(signals))]], float(drr[broad])
+    sti = _sti(curve, blocks, before, centers, 1 + extra)
+    return values[:, [broad, *range(1 + extra, len(signals))]], float(drr[broad]), sti, float(curve.total[broad])
+
+
+def _sti(curve: DecayCurve, blocks: Floats, before: Floats, centers: tuple[float, ...], first: int) -> float:
+    """Return the STI; nan where one of its octaves is not among the bands, or its decay is not known."""
+    try:
+        rows = np.array([first + centers.index(f) for f in OCTAVES_HZ])
+    except ValueError:
+        return np.nan
+    end = curve.end[rows]
+    energy = np.where(np.arange(blocks.shape[1]) < end[:, None], blocks[rows] - curve.noise[rows, None], 0.0)
+    energy[:, 0] += before[rows]
+    tail = curve.tail[rows]
+    if not (np.isfinite(tail) & (tail < _GUESSED * curve.total[rows])).all():
+        return np.nan
+    depth = modulation_transfer(energy, hop_s=curve.hop_s, tail=tail, tail_rate=np.full(len(tail), 1.0 / curve.hop_s), end=end)
+    return speech_transmission_index(depth)
+
+
+def _middle(rt60_s: Floats, centers: tuple[float, ...]) -> Floats:
+    """Return (response,) the mean T30 of the octaves of 500 and 1000 Hz of (response, band)."""
+    if 500.0 not in centers or 1000.0 not in centers:
+        return np.full(len(rt60_s), np.nan)
+    return np.asarray(rt60_s[:, [centers.index(500.0), centers.index(1000.0)]].mean(axis=1))
 
 
 def _later(curve: DecayCurve, after: NDArray[Any], sample: int, hop: int) -> Floats:

@@ -30,8 +30,8 @@ def c_db(t60_s: float, early_s: float) -> float:
 
 
 def values(labels: Labels) -> Array:
-    """All labels but the band centres and the delay."""
-    skip = ("band_hz", "direct_delay_s")
+    """All labels but the band centres, the delay and the level."""
+    skip = ("band_hz", "direct_delay_s", "g_db")
     return np.concatenate([np.ravel(v) for k, v in labels.as_dict().items() if k not in skip])
 
 
@@ -349,3 +349,48 @@ def test_agrees_with_pyrato_on_simulated_rooms() -> None:
         t30 = pyrato.parameters.reverberation_time_linear_regression(curve, T="T30")
         np.testing.assert_allclose(ours_t30[known], t30[known], rtol=0.005)
         np.testing.assert_allclose(ours_c50, pyrato.parameters.clarity(curve, early_time_limit=50), atol=0.001)
+
+
+# --- the middle, speech, strength
+
+
+def test_the_middle_is_the_mean_of_two_octaves() -> None:
+    rir = decay(0.6, fs_hz=16000, duration_s=0.8, excitation="noise")
+    found = measure(rir, fs_hz=16000, noise="none")
+    assert found.rt60_mid_s == pytest.approx(0.5 * (found.rt60_bands_s[2] + found.rt60_bands_s[3]), rel=1e-12)
+    assert np.isnan(measure(rir[:4000], fs_hz=16000, noise="none").rt60_mid_s)
+
+
+@pytest.mark.parametrize("noise", ["none", "auto"])
+@pytest.mark.parametrize("t60_s", [0.4, 1.0, 2.5])
+def test_sti_of_exponential_decays(t60_s: float, noise: str) -> None:
+    # Independently: Houtgast & Steeneken's m(F) = 1 / sqrt(1 + (2πF T / 13.8)²), the same in all octaves.
+    modulation_hz = np.array([0.63, 0.8, 1, 1.25, 1.6, 2, 2.5, 3.15, 4, 5, 6.3, 8, 10, 12.5])
+    depth = 1.0 / np.sqrt(1.0 + (2.0 * np.pi * modulation_hz * t60_s / DECAY) ** 2)
+    index = np.mean((np.clip(10.0 * np.log10(depth / (1.0 - depth)), -15.0, 15.0) + 15.0) / 30.0)
+    rirs = np.stack([decay(t60_s, fs_hz=16000, duration_s=1.2 * t60_s, excitation="noise", seed=s) for s in range(8)])
+    # The weights of the octaves are 1 in all, those of the pairs are taken off: 1.381 - 0.381.
+    assert np.mean(measure(rirs, fs_hz=16000, onset_s=0.0, noise=noise).sti) == pytest.approx(index, abs=0.01)
+
+
+def test_sti_agrees_with_pyrato() -> None:
+    pyfar = pytest.importorskip("pyfar")
+    parameters = pytest.importorskip("pyrato.parameters")
+    fs_hz = 48000
+    for seed, t60_s in enumerate((0.3, 0.8, 2.0)):
+        rir = decay(t60_s, fs_hz=fs_hz, duration_s=1.2 * t60_s + 1.6, excitation="noise", seed=seed)
+        expected = parameters.speech_transmission_index_indirect(pyfar.Signal(rir, fs_hz))
+        assert measure(rir, fs_hz=fs_hz, noise="none").sti == pytest.approx(float(expected[0]), abs=0.01)
+
+
+def test_sti_needs_all_its_octaves() -> None:
+    assert np.isnan(measure(decay(0.4, fs_hz=8000, duration_s=0.5), fs_hz=8000, noise="none").sti)
+
+
+def test_strength_of_pulses_and_decays() -> None:
+    # In a free field G = 20 lg(10 m / r).
+    rir = np.zeros(16000)
+    rir[100] = 1.0 / (4.0 * np.pi * 2.5)
+    assert measure(rir, fs_hz=16000, noise="none").g_db == pytest.approx(20.0 * np.log10(10.0 / 2.5), abs=0.01)
+    assert measure(3.0 * rir, fs_hz=16000, noise="none").g_db == pytest.approx(20.0 * np.log10(3.0 * 10.0 / 2.5), abs=0.01)
+    assert np.isnan(measure(rir, fs_hz=16000).g_db)  # the level of a recording is not known
