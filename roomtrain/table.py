@@ -118,6 +118,30 @@ def cell_markdown(paper: Paper, values: dict[str, Any], cell: str) -> str:
     return "\n\n".join("\n".join([f"| {cell}, {title} | here | paper |", "|---|---|---|", *rows]) for title, rows in tables.items())
 
 
+def beside_markdown(paper: Paper, values: Mapping[str, dict[str, Any]], cell: str) -> str:
+    """Return one cell of several sets of results, such as trainings on other data: a table per protocol, a column per set.
+
+    Raises:
+        RoomtrainError: a set has no results of that cell.
+    """
+    for name, one in values.items():
+        if cell not in _cells(one):
+            raise RoomtrainError(f"{name} has no results of {cell!r}. Its cells: {', '.join(sorted(_cells(one)))}.")
+    blocks = []
+    for protocol, title in paper.protocols.items():
+        sets = {name: one["cells"].get(protocol, {}) for name, one in values.items()}
+        rows = []
+        for target in paper.targets:
+            found = [cells.get(target.name, {}).get(cell) for cells in sets.values()]
+            if any(found):
+                texts = [*(_ours(target, one) for one in found), _theirs(paper, cell, protocol, target)]
+                rows.append(f"| {target.heading()} | {' | '.join(texts)} |")
+        if rows:
+            head = f"| {cell} | {' | '.join(sets)} | paper |"
+            blocks.append("\n".join([f"**{title}**", "", head, f"|{'---|' * (2 + len(sets))}", *rows]))
+    return "\n\n".join(blocks)
+
+
 def _cells(values: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(cell for targets in values["cells"].values() for cells in targets.values() for cell in cells))
 

@@ -22,11 +22,15 @@ from roomtrain.errors import RoomtrainError
 from roomtrain.paper import get_paper
 
 RunsOption = Annotated[Path | None, typer.Option(help="folder of runs  [default: the results that come with roomtrain]")]
+SeveralRunsOption = Annotated[
+    list[Path] | None,
+    typer.Option(help="folder of runs; several beside each other with --cell  [default: the results that come with roomtrain]"),
+]
 
 
 def table(
     paper: PaperArgument,
-    runs: RunsOption = None,
+    runs: SeveralRunsOption = None,
     cell: Annotated[str | None, typer.Option(metavar="NAME", help="this cell alone, a row per target")] = None,
     publish: Annotated[Path | None, typer.Option(metavar="DIR", help="also copy the results there, a small file per run")] = None,
     as_json: JsonOption = False,
@@ -36,7 +40,15 @@ def table(
     from roomtrain import table as tables
 
     chosen = get_paper(paper)
-    results = found.published_results(chosen) if runs is None else found.results_in([runs], chosen)
+    if runs is not None and len(runs) > 1:
+        if cell is None or publish is not None:
+            raise RoomtrainError("several --runs are for one --cell, and for reading: name the cell, and leave out --publish.")
+        beside = {folder.name: tables.table(chosen, found.results_in([folder], chosen)) for folder in runs}
+        if len(beside) < len(runs):
+            raise RoomtrainError("two of the --runs have the same name, which their columns would have: rename a folder.")
+        print_result(beside, as_json, tables.beside_markdown(chosen, beside, cell))
+        return
+    results = found.published_results(chosen) if not runs else found.results_in(runs, chosen)
     values = tables.table(chosen, results)
     if publish is not None:
         found.publish(results, publish)

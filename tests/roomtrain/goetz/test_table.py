@@ -127,6 +127,30 @@ def test_publishing_and_reading_back(roomtrain: Roomtrain, trained: Path, result
     assert json.loads(again.out) == json.loads(said.out)
 
 
+def test_trainings_on_other_data_stand_beside_each_other(
+    roomtrain: Roomtrain, trained: Path, result: dict[str, Any], tmp_path: Path
+) -> None:
+    """Sets that no single table may hold, as their data differ, are columns of one cell."""
+    other = copy.deepcopy(result)
+    other["data"] = {}
+    other["protocols"]["room"]["c50"]["rmse"] = 1.234
+    for name, one in (("flat", result), ("measured", other)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "soft-0.1-seed0.json").write_text(json.dumps(one), encoding="utf-8")
+    both = ("table", "goetz", "--runs", tmp_path / "flat", "--runs", tmp_path / "measured")
+    said = roomtrain(*both, "--cell", "soft-0.1").out.splitlines()
+    assert said.count("| soft-0.1 | flat | measured | paper |") == 2
+    rows = [line.split("|")[1:-1] for line in said if line.startswith("| C50")]
+    assert rows[0][-1].strip() == "*1.890 / 0.922 / 0.430*"  # the paper's protocol comes first
+    assert rows[1][2].strip().startswith("1.234 ")
+    assert rows[1][1].strip().startswith(f"{result['protocols']['room']['c50']['rmse']:.3f} ")
+    assert "name the cell" in roomtrain(*both).err
+    assert "flat has no results of 'soft-1'" in roomtrain(*both, "--cell", "soft-1").err
+    twice = roomtrain("table", "goetz", "--runs", tmp_path / "flat", "--runs", tmp_path / "flat", "--cell", "soft-0.1")
+    assert twice.code == 2
+    assert "same name" in twice.err
+
+
 @pytest.mark.parametrize(
     ("written", "said"), [("{", "not readable as JSON"), ('{"paper": "icl"}', "no results of goetz"), (None, "has no results")]
 )
