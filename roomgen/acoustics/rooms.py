@@ -130,6 +130,10 @@ class Shoebox:
         assert source is not None
         return Shoebox(self.size_m, absorption=source, scattering=self._scattering, scale=scale)
 
+    def with_absorption(self, absorption: Absorption) -> Shoebox:
+        """Return a room of the same size and scattering with other absorption, scale 1."""
+        return Shoebox(self.size_m, absorption=absorption, scattering=self._scattering)
+
     def contains(self, points_m: ArrayLike) -> NDArray[np.bool_]:
         """Tell for each of (…, 3) points whether it lies strictly inside the room."""
         points = np.asarray(points_m, dtype=np.float64)
