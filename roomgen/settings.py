@@ -27,11 +27,15 @@ from pydantic import (
 
 import roomgen
 from roomgen.acoustics.materials import material_absorption
+from roomgen.acoustics.measured_spectra import MEDIANS, SPREADS, WALL_BAND_SPREAD, WALL_SPREAD
 from roomgen.acoustics.rooms import WALLS
 from roomgen.errors import RoomgenError, suggest
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Size = tuple[Positive, Positive, Positive]
+Share = Annotated[float, Field(gt=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Spread = Annotated[float, Field(ge=0, le=2)]
 
 
 MAX_DURATION_S = 120.0
@@ -86,14 +90,35 @@ class RoomsSettings(_Model):
 class WallsSettings(_Model):
     """What the walls are made of.
 
-    ``absorption``: "random" (a material of the database for each wall), one material or number for all, or one per wall;
-    ``materials``: the names that "random" draws from (empty: the whole database); ``rt60_limits_s``: random materials are drawn
-    again until the predicted RT60 of the room lies within (None: whatever comes).
+    ``absorption`` is "random" (drawn as ``model`` says), one material or number for all walls, or one per wall. The models:
+
+    - "random": a material of the database for each wall, blindly; ``materials``: the names to draw from (empty: all).
+    - "measured": T_mid log-uniform within ``rt60_limits_s``, around it octave bands as in measured rooms (``spectrum``: medians of
+      T30 over T_mid at 125…8000 Hz; ``spectrum_spread``: log-normal), walls that absorb differently (``wall_spread``,
+      ``wall_band_spread``: log-normal); see :mod:`roomgen.acoustics.measured_spectra`.
+    - "flat": one absorption for all walls and bands, log-uniform within ``flat``.
+
+    ``rt60_limits_s``: rooms are drawn again until their predicted RT60 lies within (None: whatever comes): T_mid, the mean of the
+    octaves of 500 and 1000 Hz; of the model "random" the broadband one.
+
+    ``scattering``: the share of the reflected energy that is scattered, one number or one for each octave 125…8000 Hz.
     """
 
     absorption: float | str | dict[str, float | str] = "random"
+    model: Literal["random", "measured", "flat"] = "random"
     materials: tuple[str, ...] = ()
     rt60_limits_s: tuple[Annotated[float, Field(ge=0)], Positive] | None = None
+    flat: tuple[Share, Share] = (0.08, 0.6)
+    spectrum: Annotated[tuple[Positive, ...], Field(min_length=7, max_length=7)] = MEDIANS
+    spectrum_spread: Annotated[tuple[Spread, ...], Field(min_length=7, max_length=7)] = SPREADS
+    wall_spread: Spread = WALL_SPREAD
+    wall_band_spread: Spread = WALL_BAND_SPREAD
+    scattering: Fraction | Annotated[tuple[Fraction, ...], Field(min_length=7, max_length=7)] = 0.0
+
+    @property
+    def are_drawn(self) -> bool:
+        """Whether two rooms have different walls."""
+        return self.absorption == "random"
 
     @model_validator(mode="after")
     def _known(self) -> WallsSettings:
@@ -105,6 +130,10 @@ class WallsSettings(_Model):
                 material_absorption(str(value), (1000.0,))
         if self.rt60_limits_s is not None and self.rt60_limits_s[0] >= self.rt60_limits_s[1]:
             raise ValueError(f"rt60_limits_s {list(self.rt60_limits_s)} must rise: shortest first")
+        if self.flat[0] > self.flat[1]:
+            raise ValueError(f"flat {list(self.flat)} must rise: least absorption first")
+        if self.materials and self.model != "random":
+            raise ValueError(f'materials are what model "random" draws from: leave them out with model "{self.model}"')
         return self
 
 
@@ -275,6 +304,20 @@ class DatasetSettings(CommonSettings):
     engine: EngineSettings = EngineSettings()
     panorama: tuple[Annotated[int, Field(ge=16, le=4096)], Annotated[int, Field(ge=16, le=8192)]] | None = None
 
+    @model_validator(mode="after")
+    def _agree(self) -> DatasetSettings:
+        limits, asked = self.walls.rt60_limits_s, self.signal.rt60_s
+        if limits is not None and asked is not None and not limits[0] <= asked[0] <= asked[1] <= limits[1]:
+            raise ValueError(
+                f"signal.rt60_s {list(asked)} (--rt60) asks for what walls.rt60_limits_s {list(limits)} forbids: leave one of them "
+                "out, or let the first lie within the second"
+            )
+        if self.walls.are_drawn and self.walls.model == "measured" and asked is None and (limits is None or limits[0] <= 0):
+            raise ValueError(
+                'walls.model "measured" draws RT60s: say from where to where, such as walls.rt60_limits_s=[0.2,2] or --rt60 0.2:2'
+            )
+        return self
+
 
 def preset_names() -> tuple[str, ...]:
     """Return the names of the presets that come with roomgen."""
@@ -299,7 +342,20 @@ def load_settings(
         raise RoomgenError(f"unknown preset {preset!r}.{suggest(preset, preset_names())} Presets: {', '.join(preset_names())}.")
     text = (resources.files("roomgen") / "presets" / f"{preset}.toml").read_text(encoding="utf-8")
     tree: dict[str, Any] = {"preset": preset, **tomllib.loads(text)}
+    _give_way(tree, overrides or {})
     return resolve(tree, overrides, model=DatasetSettings, flags=flags)
+
+
+def _give_way(tree: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+    """Take out of a preset what says how its own walls are drawn, where others are asked for."""
+    walls = tree.get("walls", {})
+    fixed = overrides.get("walls.absorption", "random") != "random"
+    if fixed and "walls.model" not in overrides:
+        walls.pop("model", None)
+    if "walls.model" in overrides and "walls.absorption" not in overrides:
+        walls.pop("absorption", None)
+    if fixed or overrides.get("signal.rt60_s") is not None:
+        walls.pop("rt60_limits_s", None)
 
 
 def resolve(

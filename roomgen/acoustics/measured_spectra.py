@@ -1,10 +1,10 @@
 """How reverberation times of real rooms spread over octave bands, and rooms drawn so.
 
 In the low bands, where walls and windows absorb little, T30 is somewhat longer than in the middle, and spreads most; in the high
-ones air, textiles and furniture shorten it. The numbers are those of eighteen measured rooms. Nine of these are freely licensed, from
-a living room of 0.2 s to a sports hall of 6.7 s (OpenAIR, University of York; DecayFitNet, Götz et al. 2022; BinauralSDM, Amengual
-Garí et al. 2021), and have alone the medians 1.11, 1.24, 1.02, 0.98, 0.93, 0.84, 0.71 and the spreads 0.22, 0.13, 0.03, 0.03, 0.09,
-0.14, 0.17.
+ones air, textiles and furniture shorten it. The numbers are those of eighteen measured rooms. Nine of these are freely licensed,
+from a living room of 0.2 s to a sports hall of 6.7 s (OpenAIR, University of York; DecayFitNet, Götz et al. 2022; BinauralSDM,
+Amengual Garí et al. 2021), and have alone the medians 1.11, 1.24, 1.02, 0.98, 0.93, 0.84, 0.71 and the spreads 0.22, 0.13, 0.03,
+0.03, 0.09, 0.14, 0.17.
 """
 
 from __future__ import annotations

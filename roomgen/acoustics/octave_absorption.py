@@ -72,7 +72,7 @@ def absorption_for(
     error, slope = np.full(len(centers), np.inf), np.full(len(centers), -1.0)
     before = None
     for _ in range(_STEPS):
-        table = (-np.expm1(-np.exp(log_loss) * share)).astype(np.float32).astype(np.float64)
+        table: NDArray[np.float64] = (-np.expm1(-np.exp(log_loss) * share)).astype(np.float32).astype(np.float64)
         room = Shoebox(size_m, absorption=table, scattering=scattering)
         error = np.log(predict_rt60_bands_s(room, fs_hz=fs_hz, air=air) / target)
         if np.abs(error).max() <= tolerance:
@@ -84,8 +84,9 @@ def absorption_for(
         before = (log_loss, error)
         log_loss = np.clip(log_loss - error / slope, low, high)
     worst = int(np.abs(error).argmax())
+    shown = " × ".join(f"{v:.3g}" for v in size_m)
     raise RoomgenError(
-        f"a room of {' × '.join(f'{v:.3g}' for v in size_m)} m cannot have a T30 of {target[worst]:.3g} s at {centers[worst]:g} Hz: "
+        f"a room of {shown} m cannot have a T30 of {target[worst]:.3g} s at {centers[worst]:g} Hz: "
         f"walls between {100 * -np.expm1(-LOSSES[0]):.1g} and {100 * -np.expm1(-LOSSES[1]):.0f} % of absorption come to "
         f"{target[worst] * np.exp(error[worst]):.3g} s at best. Ask for another time or another size."
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+READABLE_VERSIONS = (2, 3)
+"""Version 2 lacks the columns rt60_mid_s, sti, g_db, absorption_bands and scattering_bands of rooms."""
 
 Kind = Literal["float", "int32", "int64", "string", "name", "xyz", "floats", "names"]
 """``name`` is a string that repeats (stored as a dictionary); ``xyz`` three floats; ``floats`` any number, such as one per octave
@@ -42,7 +44,14 @@ ROOMS = (
     Column("volume_m3", "float", "m³", "length × width × height"),
     Column("surface_m2", "float", "m²", "area of all six walls"),
     Column("materials", "names", "", "west, east, south, north, floor, ceiling: a material's name, or an absorption as text"),
-    Column("absorption_scale", "float", "", "factor on the absorption of all walls; 1 unless an RT60 was asked for"),
+    Column("absorption_scale", "float", "", "factor on the absorption of the materials; 1 unless an RT60 was asked for"),
+    Column(
+        "absorption_bands",
+        "floats",
+        "",
+        "absorption of each octave band from 125 Hz, wall by wall; empty: the materials' own (which else come nearest to it)",
+    ),
+    Column("scattering_bands", "floats", "", "scattering coefficients in the same order; empty: nothing is scattered"),
     Column("source_xyz_m", "xyz", "m", "position of the source"),
     Column("mic_xyz_m", "xyz", "m", "position of the microphone (of the array's centre)"),
     Column("array", "name", "", "microphone geometry"),
@@ -58,8 +67,9 @@ ROOMS = (
     Column("n_channels", "int32", "", "number of microphones"),
     Column("n_samples", "int32", "", "length of the response in samples"),
     Column("engine", "name", "", "what simulated it: image, image+tail (late part is shaped noise), reference"),
-    Column("rt60_s", "float", "s", "T30 × 2 of the broadband response (ISO 3382-1); NaN: cannot be measured"),
-    Column("rt60_bands_s", "floats", "s", "the same per octave band from 125 Hz"),
+    Column("rt60_mid_s", "float", "s", "mean T30 of the octaves of 500 and 1000 Hz (ISO 3382-1); NaN: cannot be measured"),
+    Column("rt60_s", "float", "s", "T30 of the broadband response: from −5 to −35 dB, extrapolated to 60 dB"),
+    Column("rt60_bands_s", "floats", "s", "T30 of each octave band from 125 Hz"),
     Column("t20_s", "float", "s", "reverberation time from −5 to −25 dB"),
     Column("edt_s", "float", "s", "early decay time, from 0 to −10 dB"),
     Column("c50_db", "float", "dB", "energy of the first 50 ms after the direct sound's arrival over the rest"),
@@ -68,8 +78,10 @@ ROOMS = (
     Column("d50", "float", "", "share of the energy in the first 50 ms"),
     Column("drr_db", "float", "dB", "energy of the direct sound over that of all the rest"),
     Column("ts_s", "float", "s", "centre time of the energy, after the direct sound's arrival"),
-    Column("rt60_predicted_s", "float", "s", "RT60 predicted from size and walls before simulating"),
-    Column("rt60_asked_s", "float", "s", "RT60 that was asked for; NaN where none was"),
+    Column("sti", "float", "", "speech transmission index without noise (IEC 60268-16)"),
+    Column("g_db", "float", "dB", "sound strength: level over that of the same source at 10 m in the open (ISO 3382-1)"),
+    Column("rt60_predicted_s", "float", "s", "broadband RT60 predicted from size and walls before simulating"),
+    Column("rt60_asked_s", "float", "s", "RT60 that was asked for, of what signal.rt60_of says (T_mid); NaN where none was"),
     Column("direct_delay_s", "float", "s", "arrival of the direct sound after emission, at the microphone (the array's centre)"),
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 
 from roomgen.acoustics.air import Air, speed_of_sound_m_s
 from roomgen.acoustics.arrays import MicArray, named_array
-from roomgen.acoustics.decay import decay_time_s, predict_rt60_s
-from roomgen.acoustics.materials import material_names
-from roomgen.acoustics.rooms import WALLS, Shoebox
+from roomgen.acoustics.decay import decay_time_s, predict_rt60_bands_s, predict_rt60_s
+from roomgen.acoustics.measured_spectra import MID
+from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.scene import ImageOptions
 from roomgen.datasets.placement import Box, draw_pair, free_box
 from roomgen.datasets.streams import Stream, generator
+from roomgen.datasets.walls import as_stored, draw_walls, materials_of
 from roomgen.errors import RoomgenError
 from roomgen.settings import DatasetSettings, FamilySettings
 
 _REDRAWS = 1000
+_SIZE_KEPT = 100  # draws of walls that a size is tried with
 _POSITIONS_TRIED = 10  # the RT60 of a room is the mean over its positions; ISO 3382-2 wants at least six
 _LONGEST_TRIAL = 1.5  # × the RT60 asked for: enough for a T30, whatever the room at hand would have
 
@@ -32,7 +34,8 @@ class RoomPlan:
     Args:
         index: number of the room in the dataset.
         type: name of its family.
-        shoebox: size (rounded to float32), materials and absorption scale.
+        shoebox: size (rounded to float32), walls and absorption scale, as exact as the manifest stores them.
+        materials: for each wall what it is made of, or looks like.
         rt60_asked_s: what was asked for, or NaN.
         rt60_predicted_s: predicted broadband T30.
         duration_s: length of its responses by the rule of the settings, or NaN where a direct sound could be longer.
@@ -41,6 +44,7 @@ class RoomPlan:
     index: int
     type: str
     shoebox: Shoebox
+    materials: tuple[str, ...]
     rt60_asked_s: float
     rt60_predicted_s: float
     duration_s: float
@@ -53,8 +57,8 @@ class RoomPlan:
 def draw_room(settings: DatasetSettings, index: int, family: FamilySettings, rank: int, count: int) -> RoomPlan:
     """Return a room of the plan; a pure function of its arguments.
 
-    Random walls are drawn again until the predicted RT60 lies within the limits of the settings. Where an RT60 is asked for, a
-    room that cannot have it is drawn again whole, with the same RT60.
+    Walls are drawn again until the predicted RT60 lies within the limits of the settings, and after some draws the size too. Where
+    an RT60 is asked for, a room that cannot have it is drawn again whole, with the same RT60.
 
     Args:
         index: number of the room in the dataset.
@@ -70,9 +74,9 @@ def draw_room(settings: DatasetSettings, index: int, family: FamilySettings, ran
     size = _draw_size(settings, family, size_rng, rank, count)
     free_box(size, settings.place, room=room_id(index))
     failure = ""
-    for _ in range(_REDRAWS):
-        room = Shoebox(size, absorption=_draw_walls(settings, wall_rng))
+    for attempt in range(_REDRAWS):
         try:
+            room = draw_walls(settings, wall_rng, size, rt60_s=asked, air=air_of(settings))
             if np.isfinite(asked):
                 room = _with_rt60(settings, index, room, asked)
             else:
@@ -82,17 +86,19 @@ def draw_room(settings: DatasetSettings, index: int, family: FamilySettings, ran
             if _is_fixed(settings, family):
                 raise RoomgenError(f"{room_id(index)}: {error}") from None
             failure = str(error)
-            if np.isfinite(asked):  # the size may be what makes it impossible
+            if np.isfinite(asked) or not settings.walls.are_drawn or attempt >= _SIZE_KEPT:  # the size may make it impossible
                 size = _draw_size(settings, family, size_rng, rank, count)
     else:
         raise RoomgenError(
             f"{room_id(index)}: none of {_REDRAWS} rooms drawn fits; the last: {failure} "
             "Ask for other RT60s (--rt60, walls.rt60_limits_s), or allow other sizes or materials."
         )
+    room = as_stored(room, settings.signal.fs_hz)
     return RoomPlan(
         index=index,
         type=family.name,
         shoebox=room,
+        materials=materials_of(room, settings.signal.fs_hz),
         rt60_asked_s=asked,
         rt60_predicted_s=predicted_rt60_s(settings, room),
         duration_s=duration_s(settings, room),
@@ -150,12 +156,19 @@ def _family_grid(family: FamilySettings) -> list[tuple[float, float, float]]:
 
 
 def _check_limits(settings: DatasetSettings, room: Shoebox) -> None:
-    limits = settings.walls.rt60_limits_s
-    if limits is None or settings.walls.absorption != "random":
+    walls = settings.walls
+    if walls.rt60_limits_s is None:
         return
-    rt60_s = predicted_rt60_s(settings, room)
-    if not limits[0] <= rt60_s <= limits[1]:
-        raise RoomgenError(f"{room!r} has an RT60 of {rt60_s:.3g} s, outside {limits[0]:g}…{limits[1]:g} s.")
+    if walls.are_drawn and walls.model == "random":
+        what, rt60_s = "RT60", predicted_rt60_s(settings, room)
+    elif walls.are_drawn and walls.model == "measured":
+        return  # drawn within the limits
+    else:
+        bands_s = predict_rt60_bands_s(room, fs_hz=settings.signal.fs_hz, air=air_of(settings))
+        what, rt60_s = "mid-frequency RT60", float(bands_s[MID].mean())
+    if not walls.rt60_limits_s[0] <= rt60_s <= walls.rt60_limits_s[1]:
+        low, high = walls.rt60_limits_s
+        raise RoomgenError(f"{room!r} has a predicted {what} of {rt60_s:.3g} s, outside walls.rt60_limits_s {low:g}…{high:g} s.")
 
 
 def _with_rt60(settings: DatasetSettings, index: int, room: Shoebox, rt60_s: float) -> Shoebox:
@@ -235,17 +248,7 @@ def _draw_size(
     return tuple(float(v) for v in size.astype(np.float32))
 
 
-def _draw_walls(settings: DatasetSettings, rng: np.random.Generator) -> tuple[str, ...]:
-    given = settings.walls.absorption
-    if given == "random":
-        names = settings.walls.materials or material_names()
-        return tuple(names[i] for i in rng.integers(len(names), size=len(WALLS)))
-    if isinstance(given, Mapping):
-        return tuple(str(given[wall]) for wall in WALLS)
-    return (str(given),) * len(WALLS)
-
-
 def _is_fixed(settings: DatasetSettings, family: FamilySettings) -> bool:
     """Tell whether drawing again would give the same room."""
     same_size = settings.rooms.sizes == "grid" or family.min_m == family.max_m
-    return same_size and settings.walls.absorption != "random"
+    return same_size and not settings.walls.are_drawn

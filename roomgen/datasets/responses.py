@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from roomgen.acoustics.direct_sound import direct_to_reverberant_db
 from roomgen.acoustics.engine import get_engine
 from roomgen.acoustics.labels import measure
-from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.scene import Scene, make_scene
 from roomgen.audio_files import encode_wav
 from roomgen.datasets.columns import ARRAYS, ROOMS, Column
@@ -21,12 +20,14 @@ from roomgen.datasets.family import Broken, Card, Family, Inputs
 from roomgen.datasets.rooms import RoomsPlan, plan_of
 from roomgen.datasets.samples import Sample, sample_of
 from roomgen.datasets.streams import Stream, integer_seed
+from roomgen.datasets.walls import looks_of, shoebox_of
 from roomgen.settings import DatasetSettings
 from roomgen.text import interval
 
 AUDIO_MEMBER = "rir.wav"
 VIEW_MEMBER, DEPTH_MEMBER = "view.jpg", "depth.png"
 LABEL_COLUMNS = (
+    "rt60_mid_s",
     "rt60_s",
     "rt60_bands_s",
     "t20_s",
@@ -37,6 +38,8 @@ LABEL_COLUMNS = (
     "d50",
     "drr_db",
     "ts_s",
+    "sti",
+    "g_db",
 )
 
 
@@ -48,7 +51,12 @@ class RoomsFamily(Family):
     settings_model = DatasetSettings
     audio_member = AUDIO_MEMBER
     counts = {"room_id": "rooms"}  # noqa: RUF012 (a class constant, declared so in Family)
-    spreads = {"rt60_s": ("RT60", "s"), "c50_db": ("C50", "dB"), "volume_m3": ("volume", "m³")}  # noqa: RUF012
+    spreads = {  # noqa: RUF012
+        "rt60_mid_s": ("mid RT60", "s"),
+        "rt60_s": ("broadband RT60", "s"),
+        "c50_db": ("C50", "dB"),
+        "volume_m3": ("volume", "m³"),
+    }
 
     def columns(self, settings: DatasetSettings) -> tuple[Column, ...]:
         return ROOMS if array_of(settings) is None else ARRAYS
@@ -81,10 +89,11 @@ class RoomsFamily(Family):
     def again(
         self, settings: DatasetSettings, inputs: Inputs, row: Mapping[str, Any]
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        return simulate_row(settings, row)
+        rir, labels = simulate_row(settings, row)
+        return rir, _stored(labels, row)
 
     def measured(self, settings: DatasetSettings, row: Mapping[str, Any], audio: NDArray[np.float32]) -> dict[str, Any]:
-        return label_row(scene_of(settings, row), audio)
+        return _stored(label_row(scene_of(settings, row), audio), row)
 
     def card(self, settings: Mapping[str, Any], totals: Mapping[str, Any]) -> Card:
         tail = settings["engine"]["tail_after_s"]
@@ -102,7 +111,8 @@ class RoomsFamily(Family):
             title=f"Simulated room impulse responses (preset `{settings['preset']}`)",
             text=f"{totals['samples']} responses in {totals['rooms']} shoebox rooms{heard}, {totals['audio_s'] / 3600:.2f} hours "
             f"at {settings['signal']['fs_hz']} Hz. {exact} Splits are by {settings['splits']['by']}. "
-            f"RT60 {interval(totals['rt60_s'], 's')}, C50 {interval(totals['c50_db'], 'dB')}, "
+            f"Mid-frequency RT60 (T30 at 500 and 1000 Hz) {interval(totals['rt60_mid_s'], 's')}, broadband RT60 "
+            f"{interval(totals['rt60_s'], 's')}, C50 {interval(totals['c50_db'], 'dB')}, "
             f"volume {interval(totals['volume_m3'], 'm³')}.",
             members="`KEY.rir.wav` (float32, Pa per unit source: sample 0 is the instant of emission, a point source has the "
             f"pressure 1/(4πr)){views}",
@@ -118,7 +128,7 @@ def make(settings: DatasetSettings, rows: Sequence[Mapping[str, Any]]) -> Iterat
     columns = ROOMS if array_of(settings) is None else ARRAYS
     for row, scene, rir in zip(rows, scenes, _simulate(settings, scenes), strict=True):
         finished = {**row, **label_row(scene, rir)}
-        members = {AUDIO_MEMBER: encode_wav(rir, fs_hz=int(row["fs_hz"])), **_views(settings, scene.room, row)}
+        members = {AUDIO_MEMBER: encode_wav(rir, fs_hz=int(row["fs_hz"])), **_views(settings, row)}
         yield sample_of(finished, members, columns)
 
 
@@ -138,11 +148,7 @@ def scene_of(settings: DatasetSettings, row: Mapping[str, Any]) -> Scene:
         seed=integer_seed(settings.seed, Stream.ENGINE, int(row["seed_index"])),
         tail_after_s=engine.tail_after_s,
     )
-    room = Shoebox(
-        (row["length_m"], row["width_m"], row["height_m"]),
-        absorption=list(row["materials"]),
-        scale=float(row["absorption_scale"]),
-    )
+    room = shoebox_of(row, fs_hz)
     array = array_of(settings)
     common: dict[str, Any] = {
         "sources": [row["source_xyz_m"]],
@@ -175,14 +181,19 @@ def label_row(scene: Scene, rir: NDArray[np.float32]) -> dict[str, Any]:
     return {name: labels[name] for name in LABEL_COLUMNS}
 
 
-def _views(settings: DatasetSettings, room: Shoebox, row: Mapping[str, Any]) -> dict[str, bytes]:
+def _stored(labels: dict[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the labels that a row has: older datasets lack some."""
+    return {name: value for name, value in labels.items() if name in row}
+
+
+def _views(settings: DatasetSettings, row: Mapping[str, Any]) -> dict[str, bytes]:
     if settings.panorama is None:
         return {}
     from roomgen.acoustics.panorama import encode_depth, encode_view, panorama
 
     height, width = settings.panorama
     view = panorama(
-        room,
+        looks_of(row),
         viewpoint_m=row["mic_xyz_m"],
         source_m=row["source_xyz_m"],
         height=height,

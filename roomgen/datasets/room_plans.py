@@ -2,7 +2,8 @@
 
 A plan is a small Parquet file with one row per room and, in its metadata, the settings that drew it. Positions follow from those
 settings and their seed, so that the file is all that is needed to make the dataset again, whatever later versions draw. A list of
-one's own needs the three sides of each room and its materials; what it leaves out is computed.
+one's own needs the three sides of each room and its materials; what it leaves out is computed. Absorptions per octave band, where a
+row has them, are those of the walls, and the materials only say what these look like.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 
 from roomgen.acoustics.rooms import WALLS, Shoebox
 from roomgen.datasets.draw import RoomPlan, duration_s, predicted_rt60_s, room_id
+from roomgen.datasets.walls import band_columns, shoebox_of
 from roomgen.errors import RoomgenError
 from roomgen.files import atomic, sha256_of
 from roomgen.settings import DatasetSettings
@@ -34,6 +36,12 @@ PLAN_SCHEMA = pa.schema(
             "materials", pa.list_(pa.string()), metadata={"meaning": f"{', '.join(WALLS)}: a material or an absorption as text"}
         ),
         pa.field("absorption_scale", pa.float32(), metadata={"meaning": "factor on the absorption of all walls"}),
+        pa.field(
+            "absorption_bands",
+            pa.list_(pa.float32()),
+            metadata={"meaning": "absorption of octave bands from 125 Hz, wall by wall; empty: that of the materials"},
+        ),
+        pa.field("scattering_bands", pa.list_(pa.float32()), metadata={"meaning": "scattering coefficients likewise; empty: none"}),
         pa.field("rt60_asked_s", pa.float32(), metadata={"unit": "s", "meaning": "RT60 that was asked for; NaN where none was"}),
         pa.field("rt60_predicted_s", pa.float64(), metadata={"unit": "s", "meaning": "predicted broadband T30"}),
         pa.field(
@@ -57,12 +65,13 @@ class GivenRooms:
     def room(self, index: int) -> RoomPlan:
         """Return the room of that number; what its row leaves out is computed by the rules of the settings."""
         row = self.rows[index]
-        shoebox = _shoebox(row, index)
+        shoebox = _shoebox(row, index, self.settings)
         predicted, duration = row.get("rt60_predicted_s"), row.get("duration_s")
         return RoomPlan(
             index=index,
             type=row.get("room_type") or "given",
             shoebox=shoebox,
+            materials=tuple(row["materials"]),
             rt60_asked_s=_number(row.get("rt60_asked_s")),
             rt60_predicted_s=predicted_rt60_s(self.settings, shoebox) if predicted is None else float(predicted),
             duration_s=duration_s(self.settings, shoebox) if duration is None else float(duration),
@@ -85,8 +94,9 @@ def write_rooms(settings: DatasetSettings, path: Path) -> int:
                 "length_m": length,
                 "width_m": width,
                 "height_m": height,
-                "materials": list(room.shoebox.materials or ()),
+                "materials": list(room.materials),
                 "absorption_scale": room.shoebox.scale,
+                **band_columns(room.shoebox, settings.signal.fs_hz),
                 "rt60_asked_s": room.rt60_asked_s,
                 "rt60_predicted_s": room.rt60_predicted_s,
                 "duration_s": room.duration_s,
@@ -127,7 +137,7 @@ def read_rooms(path: Path | None, settings: DatasetSettings) -> GivenRooms:
         raise RoomgenError(f"--plan {path} is missing or has changed since the dataset was begun: give the same file again.")
     rows = _rows(path, settings.rooms.plan)
     for index, row in enumerate(rows):
-        _shoebox(row, index)
+        _shoebox(row, index, settings)
     return GivenRooms(rows, settings)
 
 
@@ -155,12 +165,11 @@ def _read(path: Path) -> pa.Table:
     return table
 
 
-def _shoebox(row: dict[str, Any], index: int) -> Shoebox:
-    size = tuple(float(np.float32(row[name])) for name in _NEEDED[:3])
-    scale = row.get("absorption_scale")
+def _shoebox(row: dict[str, Any], index: int, settings: DatasetSettings) -> Shoebox:
+    exact = {name: float(np.float32(row[name])) for name in _NEEDED[:3]}
     try:
-        return Shoebox(size, absorption=list(row["materials"]), scale=1.0 if scale is None else float(scale))
-    except (RoomgenError, TypeError) as error:
+        return shoebox_of({**row, **exact}, settings.signal.fs_hz)
+    except (RoomgenError, TypeError, ValueError) as error:
         raise RoomgenError(f"{room_id(index)} of the plan: {error}") from None
 
 

@@ -25,6 +25,7 @@ from roomgen.datasets.family import Broken, Inputs, ShardPlan, apportion, shards
 from roomgen.datasets.placement import distance_m, free_boxes
 from roomgen.datasets.room_plans import read_rooms
 from roomgen.datasets.streams import Stream, generator
+from roomgen.datasets.walls import band_columns
 from roomgen.settings import DatasetSettings, FamilySettings
 
 _POSITIONS_TOGETHER = 10
@@ -137,8 +138,9 @@ class RoomsPlan:
             "height_m": height,
             "volume_m3": room.shoebox.volume_m3,
             "surface_m2": room.shoebox.surface_m2,
-            "materials": list(room.shoebox.materials or ()),
+            "materials": list(room.materials),
             "absorption_scale": room.shoebox.scale,
+            **band_columns(room.shoebox, settings.signal.fs_hz),
             "source_xyz_m": source.tolist(),
             "mic_xyz_m": mic.tolist(),
             "array": "mono" if self._array is None else self._array.name,

@@ -12,7 +12,7 @@ from roomgen.files import writing
 from roomgen.report.decay_plot import draw_decay
 from roomgen.store.dataset import Item
 
-_TITLED_BY = ("speaker", "class_name", "room_id", "device", "rt60_s", "snr_db")
+_TITLED_BY = ("speaker", "class_name", "room_id", "device", "rt60_mid_s", "rt60_s", "snr_db")
 _RANGE_DB = 80.0
 
 

@@ -37,7 +37,7 @@ def _totals(totals: Mapping[str, Any], family: Family) -> dict[str, str]:
         f"{family.unit}s": f"{totals['samples']} ({', '.join(f'{name} {count}' for name, count in totals['splits'].items())})",
         "audio": duration(totals["audio_s"]),
         "size": size(totals["bytes"]),
-        **{title: spread(totals[name], unit) for name, (title, unit) in family.spreads.items()},
+        **{title: spread(totals[name], unit) for name, (title, unit) in family.spreads.items() if name in totals},
     }
 
 

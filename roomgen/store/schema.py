@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from roomgen.datasets.columns import COMMON, SCHEMA_VERSION, Column
+from roomgen.datasets.columns import COMMON, READABLE_VERSIONS, SCHEMA_VERSION, Column
 from roomgen.errors import DatasetError
 
 _TYPES = {
@@ -52,9 +52,9 @@ def check_schema(schema: pa.Schema, where: str) -> str:
     version = metadata.get("roomgen.schema_version")
     if version is None:
         raise DatasetError(f"{where} was not written by roomgen: its schema names no roomgen.schema_version.")
-    if version != str(SCHEMA_VERSION):
+    if version not in map(str, READABLE_VERSIONS):
         raise DatasetError(
-            f"{where} has schema version {version}; this roomgen reads version {SCHEMA_VERSION}. "
+            f"{where} has schema version {version}; this roomgen reads {' and '.join(map(str, READABLE_VERSIONS))}. "
             "Read it with the roomgen that wrote it (dataset.json names its version), or make it again."
         )
     missing = [c.name for c in COMMON if c.name not in schema.names]

@@ -159,7 +159,7 @@ def test_a_room_too_small_names_room_rule_and_remedy(size, rules, words):
 
 
 def test_a_family_too_small_fails_before_anything_is_made():
-    with pytest.raises(RoomgenError, match=r"family 'hall'.*wall_distance_m = 0.6"):
+    with pytest.raises(RoomgenError, match=r"family 'corridor'.*wall_distance_m = 0.6"):
         RoomsPlan(load_settings("mixed", {"place.wall_distance_m": 0.6}))
 
 
@@ -183,7 +183,7 @@ def test_a_new_draw_in_one_stream_moves_no_other():
 def test_another_seed_gives_other_rooms():
     one, two = (RoomsPlan(load_settings("mixed", {"seed": seed})).room(0).shoebox for seed in (0, 1))
     assert one.size_m != two.size_m
-    assert one.materials != two.materials
+    assert (one.absorption(16000) != two.absorption(16000)).any()
 
 
 def test_automatic_length_covers_the_direct_sound():
