@@ -31,6 +31,10 @@ def paper(
     overlap: Annotated[
         float, typer.Option(metavar="SHARE", help="goetz, mvsd: share of a segment of speech that the next one repeats")
     ] = 0.0,
+    walls: Annotated[
+        str,
+        typer.Option(metavar="[random|measured|flat]", help="goetz: walls as the paper says, as in measured rooms, or flat"),
+    ] = "random",
     events: Annotated[Path | None, typer.Option(help="FSDnoisy18k, ESC-50, ESC-10 or a folder  [default: procedural]")] = None,
     scenes: Annotated[
         Path | None, typer.Option(help="TAU 2022 Mobile, SoundSpaces-Speech, … or a folder  [default: procedural]")
@@ -57,6 +61,7 @@ def paper(
         scale=scale,
         seed=seed,
         overlap=overlap,
+        walls=walls,
     )
     if write_plans is not None:
         print_result(papers.write_plans(name, write_plans, given), as_json, papers.plans_text)

@@ -36,7 +36,8 @@ _SEEN, _UNSEEN = ("A", "B", "C", "S1", "S2", "S3"), ("S4", "S5", "S6")
 class Given:
     """What the user gave: folders of corpora, the scale and the seed.
 
-    ``speech`` are folders whose corpora are used as one; ``overlap`` is the share of a segment of speech that the next one repeats.
+    ``speech`` are folders whose corpora are used as one; ``overlap`` is the share of a segment of speech that the next one repeats;
+    ``walls`` is how the walls of rooms are drawn: as the paper says, or as one of :data:`WALLS`.
     """
 
     speech: tuple[Path, ...] = ()
@@ -46,6 +47,7 @@ class Given:
     scale: float = 1.0
     seed: int = 0
     overlap: float = 0.0
+    walls: str = "random"
 
     def count(self, full: int, *, least: int = 1) -> int:
         """Return a count of the paper at this scale."""
@@ -108,11 +110,12 @@ def _revrir(root: Path, given: Given) -> Iterator[Part]:
 
 def _goetz(root: Path, given: Given) -> Iterator[Part]:
     speech = _corpus("speech", given.speech)
-    upstream = {"rooms.count": given.count(64, least=8), "splits.shares": {"train": 1.0}, "seed": given.seed + 1}
+    walls = WALLS[given.walls]
+    upstream = {"rooms.count": given.count(64, least=8), "splits.shares": {"train": 1.0}, "seed": given.seed + 1, **walls}
     yield _rooms("upstream-rirs", "goetz", given, upstream)
     # For those who keep rooms apart: a fifth of them for testing, so that intervals over rooms mean something.
     apart = {"train": 0.7, "val": 0.1, "test": 0.2}
-    yield _rooms("downstream-rirs", "goetz", given, {"rooms.count": given.count(100, least=10), "splits.shares": apart})
+    yield _rooms("downstream-rirs", "goetz", given, {"rooms.count": given.count(100, least=10), "splits.shares": apart, **walls})
     common: dict[str, Any] = {"fs_hz": 16000, "segment_s": 4.0, "short": "drop", "seed": given.seed, "split_by": "group"}
     common["overlap"] = given.overlap
     if not speech.real:
@@ -256,6 +259,17 @@ PARTS: dict[str, Callable[[Path, Given], Iterator[Part]]] = {
     "icl": _icl,
 }
 """By paper: what yields its parts, given the folder they are made in and what the user gave."""
+
+WALLS: dict[str, dict[str, Any]] = {
+    "random": {},
+    "measured": {"walls.model": "measured"},
+    "flat": {"walls.model": "flat", "walls.rt60_limits_s": None},
+}
+"""How walls can be drawn, and the settings that this means: as the paper says, as measured rooms, or alike in all directions and
+bands (the control set; its range of absorption says what RT60s there are)."""
+
+OTHER_WALLS = ("goetz",)
+"""Papers whose rooms can have other walls than the paper's."""
 
 OVERLAPPING = ("goetz", "mvsd")
 """Papers that cut speech into many segments a recording, which may overlap."""

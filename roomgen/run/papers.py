@@ -15,7 +15,7 @@ from roomgen.datasets.source_plans import OVERLAP_RULE
 from roomgen.errors import RoomgenError, suggest
 from roomgen.files import write_text
 from roomgen.run.generate import generate
-from roomgen.run.paper_parts import OVERLAPPING, PARTS, Given, Part
+from roomgen.run.paper_parts import OTHER_WALLS, OVERLAPPING, PARTS, WALLS, Given, Part
 from roomgen.text import duration
 
 PAPERS = {
@@ -24,6 +24,12 @@ PAPERS = {
     "mvsd": "MVSD (Ma et al., ECCV 2024): visual acoustic matching and dereverberation",
     "mc-simclr": "MC-SimCLR (Jiang et al., ICASSP 2024): spatial sound events",
     "icl": "ICL (Schmidt and Peters, DCASE 2023): device invariance of scene classification",
+}
+
+
+_DRAWN_WALLS = {
+    "measured": "rooms whose RT60s spread over octave bands as in measured rooms",
+    "flat": "walls that absorb alike in all octave bands",
 }
 
 
@@ -55,6 +61,8 @@ def make_paper(
     result = {"paper": name, "title": PAPERS[name], "scale": given.scale, "seed": given.seed, "parts": done}
     if given.overlap:
         result["overlap"] = given.overlap
+    if name in OTHER_WALLS:
+        result["walls"] = given.walls
     kept = {**result, "parts": [{k: v for k, v in part.items() if k not in ("made", "seconds")} for part in done]}
     write_text(root / "paper.json", json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
     write_text(root / "README.md", _readme(result))
@@ -99,6 +107,10 @@ def _check(name: str, given: Given) -> None:
         raise RoomgenError(f"unknown paper {name!r}.{suggest(name, PAPERS)} Papers: {', '.join(PAPERS)}.")
     if not 0 < given.scale <= 100:
         raise RoomgenError(f"--scale {given.scale:g} is outside 0…100: 1 is the paper's size.")
+    if given.walls not in WALLS:
+        raise RoomgenError(f"unknown --walls {given.walls!r}.{suggest(given.walls, WALLS)} Walls: {', '.join(WALLS)}.")
+    if given.walls != "random" and name not in OTHER_WALLS:
+        raise RoomgenError(f"--walls {given.walls} is for {' and '.join(OTHER_WALLS)}: leave it out.")
     if not 0 <= given.overlap < 1:
         raise RoomgenError(f"--overlap {given.overlap:g} {OVERLAP_RULE}.")
     if given.overlap and name not in OVERLAPPING:
@@ -116,6 +128,8 @@ def _readme(result: Mapping[str, Any]) -> str:
     scale = "at the paper's size" if result["scale"] == 1 else f"at {result['scale']:g} times the paper's counts"
     if "overlap" in result:
         scale += f", with segments of speech that each repeat {100 * result['overlap']:g} % of the one before"
+    if result.get("walls", "random") != "random":
+        scale += f", with {_DRAWN_WALLS[result['walls']]} in place of the paper's random materials"
     return (
         f"# {result['title']}\n\nAll datasets of the paper, {scale}, seed {result['seed']}. Stand-ins are in bold: they take the "
         "place of recordings that were not given, and results on them say nothing about the paper.\n\n"
