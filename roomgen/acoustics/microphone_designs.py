@@ -73,7 +73,12 @@ def draw_design(number: int, rng: np.random.Generator) -> MicrophoneDesign:
         low, high = p, p + rng.uniform(0.0, 0.05)
     else:
         low = high = p
-    body_m = radius_m * rng.uniform(1.25, 1.8) + (0.003 if kind.address == "end" else 0.006)
+    # What opens forward at the end of a tube is little wider than its diaphragm (half-inch capsules: 8.9 mm in 12.7 mm) and throws
+    # little back; behind a grille or in a basket there is more of both.
+    open_end = kind.address == "end" and (kind.directivity == "omni" or kind.transducer == "condenser")
+    body_m = radius_m * rng.uniform(1.25, 1.5 if open_end else 1.8)
+    if not open_end:
+        body_m += 0.003 if kind.address == "end" else 0.006
     axis_deg = rng.normal(0.0, 1.5)
     return MicrophoneDesign(
         name=f"mic{number:03d}",
@@ -88,7 +93,7 @@ def draw_design(number: int, rng: np.random.Generator) -> MicrophoneDesign:
         path_m=min(2.0 * radius_m, 0.014) if kind.directivity == "bidirectional" else radius_m * rng.uniform(1.2, 1.9),
         **_transducer(kind, rng),
         imperfection=10.0 ** (rng.uniform(-40.0, -26.0) / 20.0),
-        reflection=rng.uniform(0.02, 0.12),
+        reflection=rng.uniform(0.01, 0.03) if open_end else rng.uniform(0.02, 0.12),
         reflection_path_m=rng.uniform(1.5, 4.0) * body_m,
         axis_deg=float(np.clip(axis_deg, -4.0, 4.0)),
     )
@@ -98,8 +103,13 @@ def _radius_m(kind: Construction, rng: np.random.Generator) -> float:
     if kind.transducer == "ribbon":  # a strip: what counts in the horizontal plane is its half width with the pole pieces
         return rng.uniform(0.004, 0.008)
     if kind.transducer == "moving_coil":
-        return rng.uniform(0.014, 0.017) if kind.diaphragm_size == "large" else rng.uniform(0.009, 0.0125)
-    return rng.uniform(0.0115, 0.0165) if kind.diaphragm_size == "large" else rng.uniform(0.005, 0.009)
+        if kind.diaphragm_size == "large":
+            return rng.uniform(0.014, 0.017)
+        return rng.uniform(0.0065, 0.0095) if kind.directivity == "omni" else rng.uniform(0.009, 0.0125)
+    if kind.diaphragm_size == "large":
+        return rng.uniform(0.0115, 0.0165)
+    # Omnidirectional ones need no path to their back, and are made as small as noise allows: a quarter of an inch to 20 mm.
+    return rng.uniform(0.0028, 0.0068) if kind.directivity == "omni" else rng.uniform(0.005, 0.009)
 
 
 def _transducer(kind: Construction, rng: np.random.Generator) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from roomgen.acoustics.microphones import (
     magnitude,
     minimum_phase,
     sphere_pressure,
+    tube_pressure,
 )
 from roomgen.errors import RoomgenError
 
@@ -151,6 +152,45 @@ def test_a_larger_diaphragm_narrows_at_high_frequencies_as_a_piston_does():
     expected = np.cos(np.deg2rad(50)) * np.hypot(2 * special.j1(x) / x, 0.1) / np.hypot(1, 0.1)
     assert db(design, 8000.0, angle_deg=50.0) == pytest.approx(20 * np.log10(expected), abs=0.01)
     assert db(design, 8000.0, angle_deg=50.0) < db(ideal("bidirectional", 0.0), 8000.0, angle_deg=50.0) - 1
+
+
+# Free-field corrections of a half-inch capsule with its grid at 0, 30, … 180° in dB (GRAS Sound & Vibration, Free-field and
+# Random Incidence Corrections, type 40AE): its response in a direction is that less the correction on the axis.
+HALF_INCH_DB = {
+    1000.0: (0.09, 0.07, -0.02, -0.10, -0.10, -0.10, -0.10),
+    2000.0: (0.32, 0.26, 0.15, -0.14, -0.17, -0.17, -0.12),
+    4000.0: (1.06, 0.82, 0.48, -0.04, -0.30, -0.17, 0.08),
+    8000.0: (3.38, 2.82, 1.80, 0.49, -0.53, -0.39, 0.39),
+    16000.0: (7.90, 6.78, 3.98, 0.61, -2.32, -2.07, -0.79),
+}
+
+
+@pytest.mark.parametrize(("hz", "within_db"), [(1000.0, 0.2), (2000.0, 0.2), (4000.0, 0.2), (8000.0, 1.0), (16000.0, 2.0)])
+def test_a_half_inch_omni_is_as_directional_as_published(hz, within_db):
+    capsule = ideal("omni", 1.0, diaphragm_radius_m=0.00445, body_radius_m=0.00635)
+    on_axis, *_ = HALF_INCH_DB[hz]
+    for angle_deg, published in zip(range(0, 181, 30), HALF_INCH_DB[hz], strict=True):
+        assert db(capsule, hz, angle_deg=angle_deg) == pytest.approx(published - on_axis, abs=within_db)
+
+
+def test_a_tube_dams_up_what_comes_from_the_front_as_measured():
+    for hz, (on_axis, *_, behind) in HALF_INCH_DB.items():
+        ka = np.array([2 * np.pi * hz / SPEED * 0.00635])
+        assert 20 * np.log10(tube_pressure(ka, 1.0)[0]) == pytest.approx(on_axis, abs=0.5)
+        assert 20 * np.log10(tube_pressure(ka, -1.0)[0]) == pytest.approx(behind, abs=1.0)
+    assert tube_pressure(np.array([np.pi]), 1.0)[0] == pytest.approx(3.0, abs=0.01)  # rim and front in phase: 9.5 dB
+    np.testing.assert_allclose(tube_pressure(np.full(1, 1e-4), 0.3), 1.0, atol=1e-3)
+
+
+def test_open_omnis_lose_a_decibel_at_their_side():
+    open_omnis = [n for n, kind in enumerate(CONSTRUCTIONS) if kind.directivity == "omni" and kind.address == "end"]
+    designs = [replace(draw_design(n, np.random.default_rng([n, i])), axis_deg=0.0) for n in open_omnis for i in range(12)]
+    condensers = [db(d, 4000.0, angle_deg=90.0) - db(d, 4000.0) for d in designs if d.transducer == "condenser"]
+    assert -1.8 < np.median(condensers) < -0.7
+    assert min(condensers) > -3.0
+    assert (
+        -3.0 < np.median([db(d, 4000.0, angle_deg=90.0) - db(d, 4000.0) for d in designs if d.transducer == "moving_coil"]) < -1.0
+    )
 
 
 def test_the_body_shades_as_a_sphere_does():
