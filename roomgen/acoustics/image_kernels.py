@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any
 
@@ -31,7 +32,7 @@ _FAST = ("fast",)
 _intrinsic: Callable[[Callable[..., Any]], Any] = intrinsic
 
 
-def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function with numba, and keep it on disk where there is a place to keep it."""
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -119,7 +120,7 @@ def _add_time(_: Any, grid: Any, at: Any, table: Any, phase: Any, rest: Any, amp
     return types.void(grid, at, table, phase, rest, amplitude), codegen
 
 
-@_compiled()
+@compiled()
 def _uniform(key: np.uint64) -> float:
     """Return a number in [-1, 1) that depends on the key alone (the mixer of SplitMix64)."""
     key = key * np.uint64(0x9E3779B97F4A7C15)
@@ -129,7 +130,7 @@ def _uniform(key: np.uint64) -> float:
     return float(np.int64(key) * 2.0**-63)
 
 
-@_compiled()
+@compiled()
 def moved(cells: Any, offsets: Any, axes: Any, by_m: float, seed: int) -> float:
     """Return the squared distance of an image that is moved at random along each axis, in m².
 
@@ -158,7 +159,7 @@ def moved(cells: Any, offsets: Any, axes: Any, by_m: float, seed: int) -> float:
 
 # Without fastmath: it lets LLVM approximate a division where a loop is vectorised and not in what is left over, and which of the
 # two an image meets depends on where arrays lie in memory. Exact division costs nothing here and gives the same bytes always.
-@_compiled(error_model="numpy", nogil=True)
+@compiled(error_model="numpy", nogil=True)
 def add_images(
     grid: Any, lanes: int, table: Any, axes: Any, cells: Any, offsets: Any, gains: Any, toward: Any, share: Any,
     reach: float, rows_per_m: float, start_row: int, max_order: int, by_m: float, seed: int,
@@ -281,11 +282,16 @@ def warm_up() -> None:
     """Load the compiled loop, or compile it where that has never been done; only then say on stderr what takes so long."""
     offsets = np.ones(1)
     gains, toward, cells = np.ones(8, np.float32), np.zeros((2, 1), np.float32), np.zeros(1, np.int64)
-    with event.install_listener("numba:compile", _Announcement()):
+    with announced():
         add_images(
             np.zeros(8 * 64, np.float32), 8, kernel_table(), np.arange(3), (cells,) * 3, (offsets,) * 3, (gains,) * 3,
             (toward,) * 3, np.ones(2), 3.0, 1.0, 4, -1, 0.0, 0,
         )  # fmt: skip
+
+
+def announced() -> AbstractContextManager[Any]:
+    """Return a context in which the first compilation is announced."""
+    return event.install_listener("numba:compile", _Announcement())
 
 
 class _Announcement(event.Listener):
@@ -296,7 +302,7 @@ class _Announcement(event.Listener):
 
     def on_start(self, event: Any) -> None:
         if not self.said:
-            print("roomgen: compiling the image source engine (once, some seconds) …", file=sys.stderr, flush=True)
+            print("roomgen: compiling the engine (once, some seconds) …", file=sys.stderr, flush=True)
             self.said = True
 
     def on_end(self, event: Any) -> None:
