@@ -20,6 +20,7 @@ class Effort:
         recordings: of half a minute that sources are cut from.
         renders: of ten seconds.
         views: of a room.
+        realism_rooms, positions: simulated to be held against measured ones, of each preset; and responses in each.
     """
 
     rooms: int = 16
@@ -32,8 +33,20 @@ class Effort:
     recordings: int = 20
     renders: int = 60
     views: int = 20
+    realism_rooms: int = 100
+    positions: int = 5
 
 
 QUICK = Effort(
-    rooms=4, repeats=2, asked=20, samples=200, dataset_rooms=20, manifest_rows=100_000, recordings=8, renders=20, views=8
+    rooms=4,
+    repeats=2,
+    asked=20,
+    samples=200,
+    dataset_rooms=20,
+    manifest_rows=100_000,
+    recordings=8,
+    renders=20,
+    views=8,
+    realism_rooms=20,
+    positions=3,
 )

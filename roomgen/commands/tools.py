@@ -55,21 +55,31 @@ def materials(as_json: JsonOption = False) -> None:
 
 def bench(
     which: Annotated[
-        str, typer.Argument(metavar="[all|engines|rt60|labels|writer|dataset|manifest|sources|render|panorama]")
+        str, typer.Argument(metavar="[all|engines|rt60|labels|writer|dataset|manifest|sources|render|panorama|realism|bras]")
     ] = "all",
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="draw engines and rt60; measures both")] = None,
-    rooms: Annotated[int | None, typer.Option(help="rooms to compare the engines in  [default: 16; --quick: 4]")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="draw realism; else engines and rt60, and measure both")
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="measured responses for realism; an unpacked BRAS for bras")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="dataset of rooms that realism judges")] = None,
+    rooms: Annotated[
+        int | None, typer.Option(help="rooms of engines and realism  [default: 16 and 100; --quick: 4 and 20]")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="a minute in place of ten")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure speed and accuracy, each against a peer in the same run."""
+    """Measure speed and accuracy, each against a peer in the same run, and how near rooms are to real ones."""
     from dataclasses import replace
 
     from roomgen.bench.effort import QUICK, Effort
     from roomgen.bench.suite import run, text
 
     effort = QUICK if quick else Effort()
-    print_result(run(which, effort if rooms is None else replace(effort, rooms=rooms), plot=plot), as_json, text)
+    if rooms is not None:
+        effort = replace(effort, rooms=rooms, realism_rooms=rooms)
+    print_result(run(which, effort, plot=plot, root=root, data=data), as_json, text)
 
 
 def corpora(as_json: JsonOption = False) -> None:
