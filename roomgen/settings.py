@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 import roomgen
+from roomgen.acoustics.furnishing import USES
 from roomgen.acoustics.materials import material_absorption
 from roomgen.acoustics.measured_spectra import MEDIANS, SPREADS, WALL_BAND_SPREAD, WALL_SPREAD
 from roomgen.acoustics.rooms import WALLS
@@ -49,13 +50,24 @@ class _Model(BaseModel):
 
 
 class FamilySettings(_Model):
-    """A family of rooms: sizes between two corners, and the grid of the family where there is one."""
+    """A family of rooms: sizes between two corners, the grid of the family where there is one, and what its rooms are used for.
+
+    ``use`` is one of :data:`roomgen.acoustics.furnishing.USES`: what stands in the rooms where ``walls.model`` is "materials".
+    """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     weight: Annotated[int, Field(ge=1)] = 1
     min_m: Size
     max_m: Size
     step_m: Size | None = None
+    use: str = "living"
+
+    @field_validator("use")
+    @classmethod
+    def _known(cls, use: str) -> str:
+        if use not in USES:
+            raise ValueError(f"is no use of a room.{suggest(use, USES)} Uses: {', '.join(USES)}")
+        return use
 
     @model_validator(mode="after")
     def _ordered(self) -> FamilySettings:
@@ -96,24 +108,30 @@ class WallsSettings(_Model):
     - "measured": T_mid log-uniform within ``rt60_limits_s``, around it octave bands as in measured rooms (``spectrum``: medians of
       T30 over T_mid at 125…8000 Hz; ``spectrum_spread``: log-normal), walls that absorb differently (``wall_spread``,
       ``wall_band_spread``: log-normal); see :mod:`roomgen.acoustics.measured_spectra`.
+    - "materials": floor, walls and ceiling of what such surfaces are made of, with windows, a door, furniture and people by the use
+      of the family; ``light``: absorption at 125 Hz of thin plates and panes; see :mod:`roomgen.acoustics.furnishing`.
     - "flat": one absorption for all walls and bands, log-uniform within ``flat``.
 
     ``rt60_limits_s``: rooms are drawn again until their predicted RT60 lies within (None: whatever comes): T_mid, the mean of the
-    octaves of 500 and 1000 Hz; of the model "random" the broadband one.
+    octaves of 500 and 1000 Hz; of the model "random" the broadband one. ``max_octave_ratio``: likewise, of the longest predicted
+    RT60 of the octaves 125…4000 Hz over the shortest.
 
-    ``scattering``: the share of the reflected energy that is scattered, one number or one for each octave 125…8000 Hz.
+    ``scattering``: the share of the reflected energy that is scattered, one number, one for each octave 125…8000 Hz, or "role": as
+    floors, walls and ceilings of furnished rooms do (:data:`roomgen.acoustics.surfaces.ROLE_SCATTERING`).
     """
 
     absorption: float | str | dict[str, float | str] = "random"
-    model: Literal["random", "measured", "flat"] = "random"
+    model: Literal["random", "measured", "materials", "flat"] = "random"
     materials: tuple[str, ...] = ()
     rt60_limits_s: tuple[Annotated[float, Field(ge=0)], Positive] | None = None
+    max_octave_ratio: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
     flat: tuple[Share, Share] = (0.08, 0.6)
+    light: tuple[Share, Share] = (0.1, 0.3)
     spectrum: Annotated[tuple[Positive, ...], Field(min_length=7, max_length=7)] = MEDIANS
     spectrum_spread: Annotated[tuple[Spread, ...], Field(min_length=7, max_length=7)] = SPREADS
     wall_spread: Spread = WALL_SPREAD
     wall_band_spread: Spread = WALL_BAND_SPREAD
-    scattering: Fraction | Annotated[tuple[Fraction, ...], Field(min_length=7, max_length=7)] = 0.0
+    scattering: Literal["role"] | Fraction | Annotated[tuple[Fraction, ...], Field(min_length=7, max_length=7)] = 0.0
 
     @property
     def are_drawn(self) -> bool:
@@ -130,8 +148,10 @@ class WallsSettings(_Model):
                 material_absorption(str(value), (1000.0,))
         if self.rt60_limits_s is not None and self.rt60_limits_s[0] >= self.rt60_limits_s[1]:
             raise ValueError(f"rt60_limits_s {list(self.rt60_limits_s)} must rise: shortest first")
-        if self.flat[0] > self.flat[1]:
-            raise ValueError(f"flat {list(self.flat)} must rise: least absorption first")
+        for name in ("flat", "light"):
+            least, most = getattr(self, name)
+            if least > most:
+                raise ValueError(f"{name} [{least:g}, {most:g}] must rise: least absorption first")
         if self.materials and self.model != "random":
             raise ValueError(f'materials are what model "random" draws from: leave them out with model "{self.model}"')
         return self

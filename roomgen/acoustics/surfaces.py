@@ -11,9 +11,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from roomgen.acoustics.bands import octave_centers
+from roomgen.acoustics.bands import LOWEST_CENTER_HZ, octave_centers
 from roomgen.acoustics.materials import material_absorption
 from roomgen.acoustics.rooms import WALLS
+from roomgen.acoustics.scatterers import surface_scattering
 
 FLOORS = (
     "audience_floor",
@@ -93,6 +94,14 @@ CEILINGS = (
 )
 ROLES = (SIDES, SIDES, SIDES, SIDES, FLOORS, CEILINGS)
 """The list of each wall, in the order of :data:`roomgen.acoustics.rooms.WALLS`."""
+
+_CENTERS_HZ = tuple(LOWEST_CENTER_HZ * 2.0**k for k in range(7))
+_FURNISHED = surface_scattering("classroom_tables", _CENTERS_HZ)
+
+ROLE_SCATTERING = np.stack([*[0.5 * _FURNISHED] * 4, _FURNISHED, np.full(len(_CENTERS_HZ), 0.1)])
+"""(wall, band) scattering coefficients of a furnished room at 125…8000 Hz: its floor scatters as one with tables does (Vorländer,
+2008, measured by ISO 17497-1), its walls, half covered by doors, windows and furniture, half of that, its ceiling as a plain
+surface with lamps (C. L. Christensen and J. H. Rindel, Forum Acusticum 2005, advise 0.1 and less)."""
 
 
 def nearest_materials(absorption: NDArray[np.float64], fs_hz: float) -> tuple[str, ...]:

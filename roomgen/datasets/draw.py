@@ -22,6 +22,7 @@ from roomgen.errors import RoomgenError
 from roomgen.settings import DatasetSettings, FamilySettings
 
 _REDRAWS = 1000
+_COMPARED = slice(0, 6)  # octaves whose RT60s walls.max_octave_ratio compares: 125 to 4000 Hz
 _SIZE_KEPT = 100  # draws of walls that a size is tried with
 _POSITIONS_TRIED = 10  # the RT60 of a room is the mean over its positions; ISO 3382-2 wants at least six
 _LONGEST_TRIAL = 1.5  # × the RT60 asked for: enough for a T30, whatever the room at hand would have
@@ -76,11 +77,10 @@ def draw_room(settings: DatasetSettings, index: int, family: FamilySettings, ran
     failure = ""
     for attempt in range(_REDRAWS):
         try:
-            room = draw_walls(settings, wall_rng, size, rt60_s=asked, air=air_of(settings))
+            room = draw_walls(settings, family, wall_rng, size, rt60_s=asked, air=air_of(settings))
             if np.isfinite(asked):
                 room = _with_rt60(settings, index, room, asked)
-            else:
-                _check_limits(settings, room)
+            _check_limits(settings, room, asked=bool(np.isfinite(asked)))
             break
         except RoomgenError as error:
             if _is_fixed(settings, family):
@@ -155,20 +155,30 @@ def _family_grid(family: FamilySettings) -> list[tuple[float, float, float]]:
     return grid_sizes(family)
 
 
-def _check_limits(settings: DatasetSettings, room: Shoebox) -> None:
+def _check_limits(settings: DatasetSettings, room: Shoebox, *, asked: bool) -> None:
+    """Refuse a room outside the limits of the settings; an RT60 that was asked for or drawn before its walls lies within them."""
     walls = settings.walls
-    if walls.rt60_limits_s is None:
+    drawn_within = asked or (walls.are_drawn and walls.model == "measured")
+    limits = None if drawn_within else walls.rt60_limits_s
+    if limits is None and walls.max_octave_ratio is None:
+        return
+    bands_s = predict_rt60_bands_s(room, fs_hz=settings.signal.fs_hz, air=air_of(settings))
+    ratio = float(bands_s[_COMPARED].max() / bands_s[_COMPARED].min())
+    if walls.max_octave_ratio is not None and ratio > walls.max_octave_ratio:
+        raise RoomgenError(
+            f"{room!r}: the RT60s of its octaves differ by a factor of {ratio:.3g}; walls.max_octave_ratio is "
+            f"{walls.max_octave_ratio:g}."
+        )
+    if limits is None:
         return
     if walls.are_drawn and walls.model == "random":
-        what, rt60_s = "RT60", predicted_rt60_s(settings, room)
-    elif walls.are_drawn and walls.model == "measured":
-        return  # drawn within the limits
+        what, rt60_s = "broadband RT60", predicted_rt60_s(settings, room)
     else:
-        bands_s = predict_rt60_bands_s(room, fs_hz=settings.signal.fs_hz, air=air_of(settings))
         what, rt60_s = "mid-frequency RT60", float(bands_s[MID].mean())
-    if not walls.rt60_limits_s[0] <= rt60_s <= walls.rt60_limits_s[1]:
-        low, high = walls.rt60_limits_s
-        raise RoomgenError(f"{room!r} has a predicted {what} of {rt60_s:.3g} s, outside walls.rt60_limits_s {low:g}…{high:g} s.")
+    if not limits[0] <= rt60_s <= limits[1]:
+        raise RoomgenError(
+            f"{room!r} has a predicted {what} of {rt60_s:.3g} s, outside walls.rt60_limits_s {limits[0]:g}…{limits[1]:g} s."
+        )
 
 
 def _with_rt60(settings: DatasetSettings, index: int, room: Shoebox, rt60_s: float) -> Shoebox:

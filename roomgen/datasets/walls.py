@@ -14,21 +14,28 @@ from numpy.typing import NDArray
 
 from roomgen.acoustics.air import Air
 from roomgen.acoustics.bands import octave_centers
+from roomgen.acoustics.furnishing import USES, draw_furnished
 from roomgen.acoustics.materials import material_names
 from roomgen.acoustics.measured_spectra import draw_relative, draw_spectrum, hold
 from roomgen.acoustics.octave_absorption import absorption_for
 from roomgen.acoustics.rooms import WALLS, Absorption, Scattering, Shoebox
-from roomgen.acoustics.surfaces import nearest_materials
+from roomgen.acoustics.surfaces import ROLE_SCATTERING, nearest_materials
 from roomgen.errors import RoomgenError
-from roomgen.settings import DatasetSettings
+from roomgen.settings import DatasetSettings, FamilySettings
 
 _FLAT_DIGITS = 4  # of an absorption that is written as text
 
 
 def draw_walls(
-    settings: DatasetSettings, rng: np.random.Generator, size_m: Sequence[float], *, rt60_s: float = np.nan, air: Air | None = None
+    settings: DatasetSettings,
+    family: FamilySettings,
+    rng: np.random.Generator,
+    size_m: Sequence[float],
+    *,
+    rt60_s: float = np.nan,
+    air: Air | None = None,
 ) -> Shoebox:
-    """Return a room of that size with walls by the model of the settings.
+    """Return a room of a family and of that size with walls by the model of the settings.
 
     Args:
         rt60_s: T_mid that the room shall have; NaN: the model draws it, where it does. Only "measured" goes by it.
@@ -37,14 +44,16 @@ def draw_walls(
         RoomgenError: the walls that were drawn cannot exist; others may.
     """
     scattering = scattering_of(settings)
-    return Shoebox(size_m, absorption=_draw_absorption(settings, rng, size_m, scattering, rt60_s, air), scattering=scattering)
+    return Shoebox(
+        size_m, absorption=_draw_absorption(settings, family, rng, size_m, scattering, rt60_s, air), scattering=scattering
+    )
 
 
 def scattering_of(settings: DatasetSettings) -> Scattering:
     """Return the scattering coefficients of the walls of the settings, exact in float32: 0, or (wall, band)."""
     given, n_bands = settings.walls.scattering, len(octave_centers(settings.signal.fs_hz))
-    values = _exact(np.broadcast_to(np.asarray(given), (7,)))
-    return np.tile(hold(values, n_bands), (len(WALLS), 1)) if values.any() else 0.0
+    values = ROLE_SCATTERING if isinstance(given, str) else np.broadcast_to(np.asarray(given), (len(WALLS), 7))
+    return _exact(hold(values, n_bands)) if values.any() else 0.0
 
 
 def as_stored(room: Shoebox, fs_hz: float) -> Shoebox:
@@ -92,6 +101,7 @@ def looks_of(row: Mapping[str, Any]) -> Shoebox:
 
 def _draw_absorption(
     settings: DatasetSettings,
+    family: FamilySettings,
     rng: np.random.Generator,
     size_m: Sequence[float],
     scattering: Scattering,
@@ -109,6 +119,8 @@ def _draw_absorption(
         names = walls.materials or material_names()
         return [names[i] for i in rng.integers(len(names), size=len(WALLS))]
     n_bands = len(octave_centers(fs_hz))
+    if walls.model == "materials":
+        return _exact(hold(draw_furnished(rng, size_m, USES[family.use], light=walls.light), n_bands))
     share = rng.random()
     if not np.isfinite(rt60_s):
         assert walls.rt60_limits_s is not None  # the settings see to it
