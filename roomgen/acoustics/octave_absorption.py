@@ -55,17 +55,18 @@ def absorption_for(
         RoomgenError: some band cannot have its T30 in a room of this size; the message names it.
     """
     centers = octave_centers(fs_hz)
+    target = np.asarray(rt60_bands_s, dtype=np.float64)
+    if target.shape != (len(centers),) or not (np.isfinite(target).all() and (target > 0).all()):
+        raise RoomgenError(
+            f"reverberation times {target.tolist()} s are not {len(centers)} positive numbers, one for each octave from "
+            f"{centers[0]:g} to {centers[-1]:g} Hz."
+        )
     share = np.broadcast_to(np.asarray(relative, dtype=np.float64), (6, len(centers)))
     bare = Shoebox(size_m)
     c_m_s = speed_of_sound_m_s(air)
     air_per_m = np.zeros(len(centers)) if air is None else air.energy_absorption_per_m(centers)
     with np.errstate(divide="ignore"):
-        target = np.minimum(np.asarray(rt60_bands_s, dtype=np.float64), _AIR_ALONE * 6.0 * np.log(10.0) / (c_m_s * air_per_m))
-    if target.shape != (len(centers),) or not (np.isfinite(target).all() and (target > 0).all()):
-        raise RoomgenError(
-            f"reverberation times {np.asarray(rt60_bands_s).tolist()} s are not {len(centers)} positive numbers, one for each "
-            f"octave from {centers[0]:g} to {centers[-1]:g} Hz."
-        )
+        target = np.minimum(target, _AIR_ALONE * 6.0 * np.log(10.0) / (c_m_s * air_per_m))
     eyring = (6.0 * np.log(10.0) / (c_m_s * target) - air_per_m) * 4.0 * bare.volume_m3 / bare.surface_m2
     low, high = np.log(LOSSES)
     log_loss = np.clip(np.log(eyring), low, high)
