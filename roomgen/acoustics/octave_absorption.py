@@ -78,6 +78,9 @@ def absorption_for(
         error = np.log(predict_rt60_bands_s(room, fs_hz=fs_hz, air=air) / target)
         if np.abs(error).max() <= tolerance:
             return table
+        at_end = np.where(error > 0.0, log_loss >= high, log_loss <= low)
+        if (at_end & (np.abs(error) > tolerance)).any():
+            break  # the least or most that walls can absorb is not enough
         if before is not None:
             moved = log_loss - before[0]
             known = np.abs(moved) > 1e-9
