@@ -18,7 +18,7 @@ MATERIALS = ("ceiling", "concrete", "floor", "plaster", "windows")
 SURFACES = "3 Surface descriptions/_csv/fitted_estimates"
 RESPONSES = "1 Scene descriptions/CR2 small room (seminar room)/RIRs/wav"
 CENTERS = octave_centers(16000)
-# Areas in m² of the materials in the model of the room that was published with BRAS' own simulations (L. Aspöck, 2020): 202.5 in all.
+# Areas in m² of the materials in the model of the room, published with the authors' own simulations (L. Aspöck, 2020).
 AREAS_M2 = {"ceiling": 51.62, "concrete": 56.94, "floor": 49.29, "plaster": 34.93, "windows": 9.75}
 
 
