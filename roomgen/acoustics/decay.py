@@ -11,12 +11,16 @@ responses simulated with an image-source model", JASA 124, 2008)
 
     E(t) = c / (4 pi V) · < exp(-c g t) >,    < · > the mean over directions.
 
+Where walls scatter, images lose that part too, and what they lose is a diffuse field. Both energies, as means over positions, come
+from :mod:`roomgen.acoustics.diffuse_energy`. A room then takes some 10 ms at its first question and less at the next; without
+scattering, half a millisecond.
+
 A diffuse field (Sabine, Eyring) is not assumed. Two things are: images are many, and their energies add. The first fails for
 short decays in dead rooms; what is to be added for the second at low frequencies is in :mod:`roomgen.acoustics.coherence`.
 :func:`energy_density` and :func:`decay_curve` are of images alone; reverberation times and durations are those of responses, and
 take both into account (but not the offset that a high-pass removes).
 
-Either decay is a mixture of exponentials, :class:`Mixture`, from which everything else follows in closed form.
+Without scattering, either decay is a mixture of exponentials, :class:`Mixture`, from which all else follows in closed form.
 """
 
 from __future__ import annotations
@@ -31,7 +35,9 @@ from numpy.typing import ArrayLike, NDArray
 from roomgen.acoustics.air import Air, speed_of_sound_m_s
 from roomgen.acoustics.bands import band_weights, octave_centers
 from roomgen.acoustics.coherence import coherent_terms
+from roomgen.acoustics.diffuse_energy import RoomEnergy, diffuse_energy
 from roomgen.acoustics.rooms import Shoebox
+from roomgen.acoustics.sampled_decay import SampledDecay
 from roomgen.errors import RoomgenError
 
 _NODES = 20  # per angle of an octant; see tests/acoustics/test_decay.py for the error of the mean over directions
@@ -39,6 +45,8 @@ _MERGED = 0.02
 _DB = 10.0 / np.log(10.0)
 _T30_DB = (-5.0, -35.0)
 _LINE = np.polynomial.legendre.leggauss(8)  # nodes and weights of a mean over the straight part of a decay
+_POINTS = 400  # of the decay of all bands together
+_BEYOND_DB = np.arange(10.0, 81.0, 10.0)  # at which a decay is looked at after the last bin of its energies
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,7 @@ class Mixture:
         """Return Schroeder's integral relative to its start, in dB: (decay, time)."""
         return np.asarray(_DB * np.log(self.curve(t_s) / self.curve(np.zeros(1))))
 
-    def time_s(self, *levels_db: float) -> NDArray[np.float64]:
+    def time_s_at(self, *levels_db: float) -> NDArray[np.float64]:
         """Return the times at which the Schroeder integral has fallen to each level: (decay, level)."""
         integral = Mixture(self.weight / self.rate, self.rate)
         start = integral.weight.sum(axis=1, keepdims=True)
@@ -80,22 +88,14 @@ class Mixture:
                 break
         return t
 
-    def rt60_s(self) -> NDArray[np.float64]:
-        """Return T30 as it is measured (ISO 3382-1): 60 dB over the regression slope from -5 to -35 dB. (decay,)."""
-        first, last = self.time_s(*_T30_DB).T
-        half = 0.5 * (last - first)
-        level = self.level_db(0.5 * (first + last)[:, None] + half[:, None] * _LINE[0])
-        # Least squares over a continuous line: sum w x y / sum w x^2 with sum w x^2 = 2/3 on [-1, 1].
-        slope = level @ (_LINE[1] * _LINE[0]) * 1.5 / half
-        return np.asarray(-60.0 / slope)
-
 
 def energy_density(
     room: Shoebox, *, fs_hz: float, t_s: ArrayLike, air: Air | None = None, modes: bool = False
 ) -> NDArray[np.float64]:
     """Return E_b(t): what an impulse response with the amplitudes 1/(4 pi r) receives in each octave band, per second.
 
-    It is in units of squared samples: the sum of rir**2 over a stretch of time, were the walls in all bands those of band b.
+    What walls scatter is counted in. It is in units of squared samples: the sum of rir**2 over a stretch of time, were the walls
+    in all bands those of band b.
 
     Args:
         t_s: (time,) seconds since the emission.
@@ -104,8 +104,33 @@ def energy_density(
     Returns:
         (band, time) in 1/(m² s).
     """
-    images = _responses(room, fs_hz, air, bands=True) if modes else _images(room, _kappa_per_m(room, fs_hz), fs_hz, air)
-    return images.density(np.atleast_1d(np.asarray(t_s, dtype=np.float64)))
+    times = np.atleast_1d(np.asarray(t_s, dtype=np.float64))
+    if modes:
+        return _responses(room, fs_hz, air, bands=True).density(times)
+    if room.scatters:
+        return _scattered(room, fs_hz, air, times, modes=False)
+    return _images(room, _kappa_per_m(room, fs_hz), fs_hz, air).density(times)
+
+
+def specular_density(room: Shoebox, *, fs_hz: float, t_s: ArrayLike) -> NDArray[np.float64]:
+    """Return E_b(t) of images alone, without air, with what they add by being in phase, as if all bands were band b.
+
+    It is what noise must have that goes on in place of images.
+
+    Args:
+        t_s: (time,) seconds since the emission.
+
+    Returns:
+        (band, time) in 1/(m² s).
+    """
+    times = np.atleast_1d(np.asarray(t_s, dtype=np.float64))
+    kappa = _kappa_per_m(room, fs_hz)
+    if room.scatters:
+        images = _start(room, None) * diffuse_energy(room, fs_hz=fs_hz, c_m_s=speed_of_sound_m_s(None)).specular_at(times)
+    else:
+        images = _images(room, kappa, fs_hz, None).density(times)
+    shares = _band_shares(fs_hz)[: len(images), None]
+    return np.asarray(images + _modes(room, kappa, fs_hz, None, len(images)).density(times) / shares)
 
 
 def decay_curve(room: Shoebox, *, fs_hz: float, t_s: ArrayLike, air: Air | None = None) -> NDArray[np.float64]:
@@ -114,23 +139,25 @@ def decay_curve(room: Shoebox, *, fs_hz: float, t_s: ArrayLike, air: Air | None 
     Raises:
         RoomgenError: the integral is infinite because two opposite walls absorb nothing in some band and air neither.
     """
-    kappa = _kappa_per_m(room, fs_hz)
+    kappa, times = _kappa_per_m(room, fs_hz), np.atleast_1d(np.asarray(t_s, dtype=np.float64))
     _check_decays(room, kappa, fs_hz, air)
-    return _images(room, kappa, fs_hz, air).curve(np.atleast_1d(np.asarray(t_s, dtype=np.float64)))
+    if room.scatters:
+        return _sampled(room, fs_hz, air, modes=False).curve(times)
+    return _images(room, kappa, fs_hz, air).curve(times)
 
 
 def predict_rt60_s(room: Shoebox, *, fs_hz: float, air: Air | None = None) -> float:
-    """Return the broadband RT60 in s that responses of the room are expected to have (T30, :meth:`Mixture.rt60_s`).
+    """Return the broadband RT60 in s that responses of the room are expected to have (T30, :func:`rt60_s`).
 
     Raises:
         RoomgenError: the room never decays, see :func:`decay_curve`.
     """
-    return float(_responses(room, fs_hz, air, bands=False).rt60_s()[0])
+    return float(rt60_s(_responses(room, fs_hz, air, bands=False))[0])
 
 
 def predict_rt60_bands_s(room: Shoebox, *, fs_hz: float, air: Air | None = None) -> NDArray[np.float64]:
     """Return the expected RT60 (T30) of each octave band: (band,) in s; same errors as :func:`predict_rt60_s`."""
-    return _responses(room, fs_hz, air, bands=True).rt60_s()
+    return rt60_s(_responses(room, fs_hz, air, bands=True))
 
 
 def decay_time_s(
@@ -150,7 +177,17 @@ def decay_time_s(
     Raises:
         RoomgenError: the room never decays: give the simulation a duration.
     """
-    return float(_responses(room, fs_hz, air, bands=bands == "slowest").time_s(level_db).max())
+    return float(_responses(room, fs_hz, air, bands=bands == "slowest").time_s_at(level_db).max())
+
+
+def rt60_s(decays: Mixture | SampledDecay) -> NDArray[np.float64]:
+    """Return T30 as it is measured (ISO 3382-1): 60 dB over the regression slope from -5 to -35 dB. (decay,)."""
+    first, last = decays.time_s_at(*_T30_DB).T
+    half = 0.5 * (last - first)
+    level = decays.level_db(0.5 * (first + last)[:, None] + half[:, None] * _LINE[0])
+    # Least squares over a continuous line: sum w x y / sum w x^2 with sum w x^2 = 2/3 on [-1, 1].
+    slope = level @ (_LINE[1] * _LINE[0]) * 1.5 / half
+    return np.asarray(-60.0 / slope)
 
 
 @lru_cache(maxsize=1)
@@ -176,8 +213,11 @@ def _band_shares(fs_hz: float) -> NDArray[np.float64]:
 
 
 def _kappa_per_m(room: Shoebox, fs_hz: float) -> NDArray[np.float64]:
-    """Return the damping by the walls along each axis: (3, band) in 1/m."""
-    loss = -np.log1p(-np.minimum(room.absorption(fs_hz), 1.0 - 1e-9))
+    """Return the damping of images by the walls along each axis: (3, band) in 1/m."""
+    lost = room.absorption(fs_hz)
+    if room.scatters:
+        lost = 1.0 - (1.0 - lost) * (1.0 - room.scattering(fs_hz))
+    loss = -np.log1p(-np.minimum(lost, 1.0 - 1e-9))
     return np.asarray((loss[0::2] + loss[1::2]) / (2.0 * np.asarray(room.size_m))[:, None])
 
 
@@ -197,11 +237,20 @@ def _start(room: Shoebox, air: Air | None) -> float:
     return speed_of_sound_m_s(air) / (4.0 * np.pi * room.volume_m3)
 
 
+def _modes(room: Shoebox, kappa: NDArray[np.float64], fs_hz: float, air: Air | None, bands: int) -> Mixture:
+    """Return what images add by being in phase, in every band: (band, term)."""
+    c = speed_of_sound_m_s(air)
+    weight, rate, band = coherent_terms(kappa, room.size_m, fs_hz=fs_hz, c_m_s=c)
+    return _thinned(_start(room, air) * weight, rate + c * _air_per_m(air, fs_hz)[band], band, bands)
+
+
 @lru_cache(maxsize=8)  # a room is asked for its duration and its RT60 one after the other
-def _responses(room: Shoebox, fs_hz: float, air: Air | None, bands: bool) -> Mixture:
-    """Return the decay of responses: images and modes, in every band or in all together."""
+def _responses(room: Shoebox, fs_hz: float, air: Air | None, bands: bool) -> Mixture | SampledDecay:
+    """Return the decay of responses: images, modes and diffuse field, in every band or in all together."""
     kappa = _kappa_per_m(room, fs_hz)
     _check_decays(room, kappa, fs_hz, air)
+    if room.scatters:
+        return _sampled(room, fs_hz, air, modes=True) if bands else _sampled_sum(room, fs_hz, air)
     images, shares = _images(room, kappa, fs_hz, air), _band_shares(fs_hz)
     count = len(images.rate)
     weight, rate, band = coherent_terms(kappa, room.size_m, fs_hz=fs_hz, c_m_s=speed_of_sound_m_s(air))
@@ -214,14 +263,50 @@ def _responses(room: Shoebox, fs_hz: float, air: Air | None, bands: bool) -> Mix
         of_images = (np.outer(shares, images.weight[0]), np.concatenate([images.rate, between]))
         row = np.zeros(of_images[0].size + len(band), dtype=np.intp)
     weight, rate = (np.concatenate([a.ravel(), b]) for a, b in zip(of_images, modes, strict=True))
-    return _thinned(weight, rate, row)
+    return _thinned(weight, rate, row, int(row.max()) + 1)
 
 
-def _thinned(weight: NDArray[np.float64], rate: NDArray[np.float64], row: NDArray[np.intp]) -> Mixture:
+def _sampled(room: Shoebox, fs_hz: float, air: Air | None, *, modes: bool) -> SampledDecay:
+    """Return the decay of a room with scattering walls in every band."""
+    energy = diffuse_energy(room, fs_hz=fs_hz, c_m_s=speed_of_sound_m_s(air))
+    rate = np.maximum(energy.late_rate + speed_of_sound_m_s(air) * _air_per_m(air, fs_hz), 1e-9)
+    times = np.concatenate([energy.time_s, energy.time_s[:, -1:] + _BEYOND_DB / (_DB * rate[:, None])], axis=1)
+    return SampledDecay(times, _scattered(room, fs_hz, air, times, modes=modes))
+
+
+def _sampled_sum(room: Shoebox, fs_hz: float, air: Air | None) -> SampledDecay:
+    """Return the decay of a room with scattering walls in all bands together: (1, point)."""
+    apart = _sampled(room, fs_hz, air, modes=True)
+    times = apart.time_s.max() * np.linspace(0.0, 1.0, _POINTS) ** 3
+    shares = _band_shares(fs_hz)[:, None]
+    count = len(apart.time_s)
+    alone = _scattered(room, fs_hz, air, times, modes=False)
+    energy = _scattered(room, fs_hz, air, times, modes=True).sum(axis=0) + (shares[count:] * np.sqrt(alone[:-1] * alone[1:])).sum(
+        axis=0
+    )
+    return SampledDecay(times[None], energy[None])
+
+
+def _scattered(room: Shoebox, fs_hz: float, air: Air | None, t_s: NDArray[np.float64], *, modes: bool) -> NDArray[np.float64]:
+    """Return E_b(t) of images and diffuse field at (time,) or (band, time) times: (band, time).
+
+    With modes, each band has its share of the spectrum; without, as if all bands were band b.
+    """
+    c = speed_of_sound_m_s(air)
+    energy: RoomEnergy = diffuse_energy(room, fs_hz=fs_hz, c_m_s=c)
+    found = _start(room, air) * (energy.specular_at(t_s) + energy.diffuse_at(t_s))
+    found *= np.exp(-c * _air_per_m(air, fs_hz)[:, None] * t_s)
+    if modes:
+        found *= _band_shares(fs_hz)[: len(found), None]
+        found += _modes(room, _kappa_per_m(room, fs_hz), fs_hz, air, len(found)).density(t_s)
+    return np.asarray(found)
+
+
+def _thinned(weight: NDArray[np.float64], rate: NDArray[np.float64], row: NDArray[np.intp], rows: int) -> Mixture:
     """Return one decay per row in which (term,) with rates within 2 % are merged: 20 times fewer, 0.02 dB off at -60 dB."""
     slowest = rate.min()
     place = np.minimum(np.log(rate / slowest) / _MERGED, 1000.0).astype(np.intp)  # what is over in no time is one term
-    width, rows = int(place.max()) + 1, int(row.max()) + 1
+    width = int(place.max()) + 1
     merged, moment = (np.bincount(row * width + place, w, rows * width).reshape(rows, width) for w in (weight, weight * rate))
     empty = merged <= 0.0
     used = ~empty.all(axis=0)
@@ -231,8 +316,10 @@ def _thinned(weight: NDArray[np.float64], rate: NDArray[np.float64], row: NDArra
 
 def _check_decays(room: Shoebox, kappa: NDArray[np.float64], fs_hz: float, air: Air | None) -> None:
     # Sound that runs along an axis whose two walls absorb nothing stays for ever: E falls as a power of time only.
-    loss = (kappa + _air_per_m(air, fs_hz)) * np.asarray(room.size_m)[:, None]
-    if loss.min() < 1e-6:
+    size, damping = np.asarray(room.size_m), _air_per_m(air, fs_hz)
+    loss = (kappa + damping) * size[:, None]
+    # What is scattered stays for ever where nothing absorbs at all.
+    if loss.min() < 1e-6 or (room.scatters and np.min(room.absorption(fs_hz).max(axis=0) + damping * size.max()) < 1e-6):
         raise RoomgenError(
             f"{room!r} has no finite reverberation time: two opposite walls absorb (almost) nothing. "
             "Give a duration, more absorption, or air."

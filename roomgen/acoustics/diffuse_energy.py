@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from roomgen.acoustics.rooms import Shoebox
 
-_BINS, _NODES = 200, 12
-_COARSE_BINS, _COARSE_NODES = 64, 5
-_BINS_PER_FLIGHT = 4.0
+_BINS, _NODES = 160, 12
+_COARSE_BINS, _COARSE_NODES = 48, 5
+_BINS_PER_FLIGHT = 3.0
 """Bins are split until a flight from one scattering or absorption to the next has as many: all within is taken for even."""
 
 _HORIZON_DB = 68.0
@@ -41,47 +41,38 @@ class RoomEnergy:
     """Shares of a source's energy that are in the room without air: never scattered, and scattered.
 
     Args:
-        step_s: (band,) width of a bin.
-        specular, diffuse: (band, edge) shares at the edges of bins, from t = 0 on.
+        time_s: (band, point) from 0 on, closest at first.
+        specular, diffuse: (band, point) shares then.
     """
 
-    step_s: NDArray[np.float64]
+    time_s: NDArray[np.float64]
     specular: NDArray[np.float64]
     diffuse: NDArray[np.float64]
 
     @property
-    def edges_s(self) -> NDArray[np.float64]:
-        """(band, edge) times of the edges of bins."""
-        return self.step_s[:, None] * np.arange(self.specular.shape[1])
-
-    @property
     def late_rate(self) -> NDArray[np.float64]:
         """(band,) in 1/s, not negative: how fast the energy falls at last."""
-        first = int(_LATE * (self.specular.shape[1] - 1))
-        total = np.maximum(self.specular + self.diffuse, _LEAST)
-        return np.maximum(np.log(total[:, first] / total[:, -1]) / (self.edges_s[:, -1] - self.edges_s[:, first]), 0.0)
+        return self._late_rate(self.specular + self.diffuse)
 
     def specular_at(self, t_s: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the share that was never scattered at (time,) or (band, time) times: (band, time)."""
         return self._at(self.specular, t_s)
 
     def diffuse_at(self, t_s: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the share that was scattered at (time,) or (band, time) times: (band, time); none before t = 0."""
-        return self._at(self.diffuse, t_s) * (t_s >= 0.0)
+        """Return the share that was scattered at (time,) or (band, time) times: (band, time)."""
+        return self._at(self.diffuse, t_s)
 
     def _at(self, share: NDArray[np.float64], t_s: NDArray[np.float64]) -> NDArray[np.float64]:
-        last = share.shape[1] - 1
-        first = int(_LATE * last)
-        place = np.clip(t_s / self.step_s[:, None], 0.0, last)
-        bins = np.minimum(place.astype(np.intp), last - 1)
-        rows = np.arange(len(share))[:, None]
-        low, high = share[rows, bins], share[rows, bins + 1]
-        within = low + (place - bins) * (high - low)
+        times = np.broadcast_to(t_s, (len(share), np.shape(t_s)[-1]))
+        within = np.stack([np.interp(t, x, y) for t, x, y in zip(times, self.time_s, share, strict=True)])
         # Images die out before the field that they feed: each goes on at a rate of its own.
-        ends = np.maximum(share[:, [first, last]], _LEAST)
-        rate = np.maximum(np.log(ends[:, 0] / ends[:, 1]), 0.0) / ((last - first) * self.step_s)
-        over = np.maximum(t_s - last * self.step_s[:, None], 0.0)
-        return np.asarray(within * np.exp(-rate[:, None] * over))
+        return np.asarray(within * np.exp(-self._late_rate(share)[:, None] * np.maximum(times - self.time_s[:, -1:], 0.0)))
+
+    def _late_rate(self, share: NDArray[np.float64]) -> NDArray[np.float64]:
+        last_s, rows = self.time_s[:, -1], zip(self.time_s, share, strict=True)
+        first = np.array([np.interp(_LATE * x[-1], x, y) for x, y in rows])
+        ratio = np.maximum(first, _LEAST) / np.maximum(share[:, -1], _LEAST)
+        return np.asarray(np.maximum(np.log(ratio), 0.0) / ((1.0 - _LATE) * last_s))
 
 
 def diffuse_energy(room: Shoebox, *, fs_hz: float, c_m_s: float) -> RoomEnergy:
@@ -99,16 +90,13 @@ def _of_walls(size_m: tuple[float, float, float], walls: bytes, c_m_s: float) ->
     bands = np.frombuffer(walls).reshape(-1, 12)
     different, inverse = np.unique(bands, axis=0, return_inverse=True)
     found = [_band(np.asarray(size_m), one[:6], one[6:], c_m_s) for one in different]
-    step, specular, diffuse = (np.array([one[part] for one in found])[inverse.reshape(-1)] for part in range(3))
-    for array in (step, specular, diffuse):
-        array.setflags(write=False)
-    return RoomEnergy(step, specular, diffuse)
+    parts = np.array(found)[inverse.reshape(-1)]
+    parts.setflags(write=False)
+    return RoomEnergy(parts[:, 0], parts[:, 1], parts[:, 2])
 
 
-def _band(
-    size: NDArray[np.float64], alpha: NDArray[np.float64], scattering: NDArray[np.float64], c: float
-) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
-    """Return the width of bins in s, and the (edge,) specular and diffuse shares of one band."""
+def _band(size: NDArray[np.float64], alpha: NDArray[np.float64], scattering: NDArray[np.float64], c: float) -> NDArray[np.float64]:
+    """Return times in s, specular and diffuse shares of one band: (3, point)."""
     areas = np.repeat([size[1] * size[2], size[0] * size[2], size[0] * size[1]], 2) / (2.0 * (size * np.roll(size, 1)).sum())
     mean_free_s = 2.0 * size.prod() / ((size * np.roll(size, 1)).sum() * c)
     flight_s = mean_free_s / max(1.0 - areas @ ((1.0 - alpha) * (1.0 - scattering)), 1.0 / _LONGEST)
@@ -117,7 +105,11 @@ def _band(
     guess = mean_free_s * min(1.5 * _HORIZON_DB / _DB / max(loss, _FINEST), _LONGEST)
     specular, diffuse = _shares(size, alpha, scattering, c, guess, _COARSE_BINS, flight_s, _COARSE_NODES)
     horizon = min(max(_fallen_s(specular + diffuse, guess), 4.0 * mean_free_s), _LONGEST * mean_free_s)
-    return (horizon / _BINS, *_shares(size, alpha, scattering, c, horizon, _BINS, flight_s, _NODES))
+    shares = _shares(size, alpha, scattering, c, horizon, _BINS, flight_s, _NODES)
+    # Every edge at first, where much happens within a flight, and fewer and fewer later.
+    point = np.arange(_BINS + 1)
+    kept = np.rint(point + (len(shares[0]) - 1 - _BINS) * (point / _BINS) ** 3).astype(np.intp)
+    return np.stack([horizon * kept / kept[-1], *(share[kept] for share in shares)])
 
 
 def _fallen_s(total: NDArray[np.float64], until_s: float) -> float:
@@ -126,10 +118,10 @@ def _fallen_s(total: NDArray[np.float64], until_s: float) -> float:
     last, step = len(level) - 1, until_s / (len(level) - 1)
     fallen = np.flatnonzero(level < -_HORIZON_DB)
     if len(fallen):
-        return step * float(fallen[0])
+        return float(step * fallen[0])
     first = int(_LATE * last)
     slope = max((level[first] - level[last]) / ((last - first) * step), _FINEST)
-    return until_s + float(_HORIZON_DB + level[last]) / slope
+    return float(until_s + (_HORIZON_DB + level[last]) / slope)
 
 
 def _shares(
@@ -142,7 +134,7 @@ def _shares(
     flight_s: float,
     nodes: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the (bin + 1,) specular and diffuse shares at the edges of equal bins until a time."""
+    """Return the specular and diffuse shares at the edges of equal bins until a time: ``bins`` of them, or a multiple."""
     from roomgen.acoustics.diffuse_kernels import balance, flights, scatterings, warm_up  # numba: when it is first needed
 
     warm_up()
@@ -151,7 +143,7 @@ def _shares(
     arrivals, survival = np.zeros((7, 6, bins * parts)), np.zeros((7, bins * parts + 1))
     flights(size, keep, *_directions(nodes), c, until_s / (bins * parts), arrivals, survival)
     balance(arrivals, survival, keep)
-    return survival[6, ::parts], scatterings(arrivals, survival, (1.0 - alpha) * scattering)[::parts]
+    return survival[6], scatterings(arrivals, survival, (1.0 - alpha) * scattering)
 
 
 @lru_cache(maxsize=2)

@@ -13,7 +13,7 @@ import numpy as np
 
 from roomgen.acoustics.image_kernels import announced, compiled
 
-_OVER = 1e-8
+_OVER = 1e-7
 """Flights along a direction are followed until this share of their energy is left."""
 
 
