@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from roomgen.corpora import synthetic_scenes
+from roomgen.datasets.rooms import RoomsPlan
 from roomgen.errors import RoomgenError
 from roomgen.run import paper_parts
 from roomgen.run.paper_parts import Given
@@ -225,3 +226,42 @@ def test_plans_alone_need_no_data(tmp_path):
     written = write_plans("goetz", tmp_path, Given(scale=SCALE))
     assert written == {"goetz-upstream-rirs.parquet": 8, "goetz-downstream-rirs.parquet": 10}
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(written)
+
+
+def test_goetz_s_rooms_can_have_other_walls(tmp_path, monkeypatch):
+    made = {}
+
+    def pretend(settings, out, **_):
+        made[out.name] = settings
+        out.mkdir(parents=True)
+        return {"family": settings.family, "samples": 1, "audio_s": 1.0, "splits": {}, "broken_files": []}
+
+    monkeypatch.setattr("roomgen.run.papers.generate", pretend)
+    alpha = {}
+    for walls in ("random", "measured", "flat"):
+        root = tmp_path / walls
+        make_paper("goetz", root, Given(scale=SCALE, walls=walls), workers=0, progress=False)
+        assert json.loads((root / "paper.json").read_text(encoding="utf-8"))["walls"] == walls
+        told = (root / "README.md").read_text(encoding="utf-8")
+        assert ("in place of the paper's random materials" in told) == (walls != "random")
+        settings = made["downstream-rirs"]
+        rooms = [RoomsPlan(settings).room(index).shoebox for index in range(10)]
+        alpha[walls] = np.stack([room.absorption(16000) for room in rooms])
+        assert made["upstream-rirs"].walls == settings.walls
+        sizes = np.array([room.size_m for room in rooms])
+        assert ((sizes >= 3) & (sizes <= [10, 10, 5])).all()
+    spread = {walls: np.log(table).std(axis=(1, 2)).mean() for walls, table in alpha.items()}
+    assert spread["flat"] == 0 < spread["measured"] < spread["random"]
+
+
+@pytest.mark.parametrize(
+    ("name", "walls", "message"),
+    [
+        ("goetz", "flt", "unknown --walls 'flt'. Did you mean 'flat'"),
+        ("mvsd", "flat", "--walls flat is for goetz: leave it out"),
+    ],
+)
+def test_walls_that_a_paper_cannot_have_are_refused(tmp_path, name, walls, message):
+    with pytest.raises(RoomgenError, match=message):
+        make_paper(name, tmp_path / "out", Given(walls=walls), workers=0, progress=False)
+    assert not (tmp_path / "out").exists()
