@@ -251,7 +251,7 @@ def test_goetz_s_rooms_can_have_other_walls(tmp_path, monkeypatch):
         sizes = np.array([room.size_m for room in rooms])
         assert ((sizes >= 3) & (sizes <= [10, 10, 5])).all()
     spread = {walls: np.log(table).std(axis=(1, 2)).mean() for walls, table in alpha.items()}
-    assert spread["flat"] == 0 < spread["measured"] < spread["random"]
+    assert spread["flat"] < 1e-9 < spread["measured"] < spread["random"]
 
 
 @pytest.mark.parametrize(
