@@ -114,8 +114,8 @@ def share_apart(decays: Decays) -> float:
 def position_spread(decays: Decays) -> tuple[Floats, Floats]:
     """Return how much T30 at 1 kHz varies over the positions of each room, and how much it would in a diffuse field.
 
-    Both are standard deviations over the mean, (room,), of rooms with at least three positions. The second follows ISO 3382-2
-    (2008), equation A.4, with its n = 10 for an integrated impulse response and the bandwidth of an octave, 0.71 f:
+    Both are standard deviations over the mean, (room,), of rooms with at least three positions. The second follows annex A of ISO
+    3382-2 (2008), with n = 10 for an integrated impulse response and the bandwidth of an octave, 0.71 f:
     σ / T = 0.55 √((1 + 1.52 / n) / (B T)) for a single position.
     """
     found, expected = [], []

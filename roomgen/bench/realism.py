@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from roomgen.acoustics.engine import get_engine
 from roomgen.acoustics.labels import measure
@@ -52,7 +53,7 @@ _LINES = (
     ("  ISO 3382-2, diffuse %", "diffuse_spread", 1),
 )
 _PERCENT = ("position_spread", "diffuse_spread")
-_MOST_READ = 2000  # responses of a dataset, evenly chosen: quantiles of more are the same
+_MOST_READ = 2000  # responses of a dataset, whole rooms evenly chosen: quantiles of more are the same
 
 
 def run(effort: Effort, *, root: Path | None = None, data: Path | None = None) -> dict[str, Any]:
@@ -132,8 +133,20 @@ def _dataset(root: Path) -> Decays:
     dataset = Dataset(root)
     if dataset.info["settings"].get("family", "rooms") != "rooms" or not len(dataset):
         raise RoomgenError(f"--data {root} holds no rooms: make one with `roomgen rooms`.")
-    chosen = np.unique(np.linspace(0, len(dataset) - 1, min(len(dataset), _MOST_READ)).astype(int))
-    return decays_of([_with_edt(dataset, int(number)) for number in chosen])
+    _, room = np.unique(dataset.table(["room_id"])["room_id"].to_numpy(dtype=str), return_inverse=True)
+    return decays_of([_with_edt(dataset, number) for number in whole_rooms(room, _MOST_READ)])
+
+
+def whole_rooms(room: NDArray[np.intp], most: int) -> list[int]:
+    """Return which responses to read so that all positions of evenly chosen rooms are among them, and about ``most`` at most.
+
+    Args:
+        room: (response,) number of its room, from 0.
+    """
+    count = int(room.max()) + 1
+    kept = max(int(count * min(most / len(room), 1.0)), 1)
+    chosen = np.linspace(0, count - 1, kept).astype(int)
+    return [int(number) for number in np.flatnonzero(np.isin(room, chosen))]
 
 
 def _with_edt(dataset: Dataset, number: int) -> dict[str, Any]:

@@ -157,6 +157,16 @@ def test_a_dataset_is_judged(made_once):
     assert str(made_once) in realism.text(result)
 
 
+def test_of_a_large_dataset_whole_rooms_are_read():
+    room = np.arange(1000) % 50
+    chosen = realism.whole_rooms(room, 200)
+    assert np.bincount(room[chosen], minlength=50).tolist().count(20) == 10
+    assert len(chosen) == 200
+    assert {0, 49} <= set(room[chosen])
+    assert realism.whole_rooms(room, 10**6) == list(range(1000))
+    assert len(realism.whole_rooms(room, 1)) == 20
+
+
 def test_rooms_with_the_same_walls_everywhere_meet_the_goals_that_blind_materials_miss(monkeypatch):
     flat = {"walls.absorption": 0.3, "signal.air": None}
     monkeypatch.setattr(realism, "SETS", (("flat", "goetz", flat), ("blind", "goetz", {"walls.model": "random"})))
