@@ -23,6 +23,7 @@ from roomgen.acoustics.surfaces import ROLE_SCATTERING, nearest_materials
 from roomgen.errors import RoomgenError
 from roomgen.settings import DatasetSettings, FamilySettings
 
+_SOLVED_WITHIN = 0.02  # of the T30 of every octave: less than what positions make of it
 _FLAT_DIGITS = 4  # of an absorption that is written as text
 
 
@@ -128,7 +129,9 @@ def _draw_absorption(
         rt60_s = float(np.exp(low + (high - low) * share))
     spectrum = draw_spectrum(rng, rt60_s, n_bands=n_bands, medians=walls.spectrum, spreads=walls.spectrum_spread)
     relative = draw_relative(rng, n_bands=n_bands, spread=walls.wall_spread, band_spread=walls.wall_band_spread)
-    return absorption_for(size_m, spectrum, fs_hz=fs_hz, air=air, relative=relative, scattering=scattering)
+    return absorption_for(
+        size_m, spectrum, fs_hz=fs_hz, air=air, relative=relative, scattering=scattering, tolerance=_SOLVED_WITHIN
+    )
 
 
 def _table(row: Mapping[str, Any], name: str, fs_hz: float, otherwise: Any) -> Any:

@@ -36,8 +36,8 @@ def test_measured_rooms_have_the_spread_of_measured_rooms():
     rooms = rooms_of("goetz", 150, walls__model="measured")
     bands_s = octaves(rooms)
     mid_s = bands_s[:, 2:4].mean(axis=1)
-    assert (mid_s >= 0.1 / 1.011).all()
-    assert (mid_s <= 2.0 * 1.011).all()
+    assert (mid_s >= 0.1 / 1.02).all()
+    assert (mid_s <= 2.0 * 1.02).all()
     np.testing.assert_allclose(
         np.quantile(np.log(mid_s), [0.25, 0.75]), np.log(0.1) + np.log(20) * np.array([0.25, 0.75]), atol=0.25
     )
@@ -88,7 +88,7 @@ def test_any_rate_has_its_bands(fs_hz, bands):
 def test_the_octave_of_16_khz_holds_on_to_that_of_8_khz():
     (room,) = rooms_of("goetz", 1, walls__model="measured", signal__fs_hz=48000)
     bands_s = predict_rt60_bands_s(room.shoebox, fs_hz=48000)
-    assert bands_s[7] == pytest.approx(bands_s[6], rel=0.025)
+    assert bands_s[7] == pytest.approx(bands_s[6], rel=0.045)
 
 
 def test_flat_rooms_absorb_alike_everywhere_within_their_range():
