@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from roomgen.acoustics.air import Air
-from roomgen.acoustics.decay import predict_rt60_s
+from roomgen.acoustics.decay import predict_rt60_bands_s, predict_rt60_s
 from roomgen.acoustics.image_source import image_source
 from roomgen.acoustics.labels import measure
 from roomgen.acoustics.materials import material_names
@@ -29,7 +29,24 @@ def respond(room: Shoebox, *, source: NDArray[np.float64], mic: NDArray[np.float
 @pytest.mark.parametrize("air", [None, Air()])
 def test_prediction_is_inverted(asked: float, air: Air | None) -> None:
     scale = solve_absorption_scale(ROOM, asked, fs_hz=16000, air=air)
-    assert predict_rt60_s(ROOM.scaled(scale), fs_hz=16000, air=air) == pytest.approx(asked, rel=0.01)
+    bands_s = predict_rt60_bands_s(ROOM.scaled(scale), fs_hz=16000, air=air)
+    assert bands_s[2:4].mean() == pytest.approx(asked, rel=0.01)  # 500 and 1000 Hz
+
+
+def test_an_rt60_can_be_that_of_the_whole_response_or_of_one_octave() -> None:
+    walls = ["brickwork", "carpet_cotton", "gypsum_board", "brickwork", "wooden_lining", "gypsum_board"]
+    room = Shoebox((6, 5, 3), absorption=walls)
+    broadband = room.scaled(solve_absorption_scale(room, 0.6, fs_hz=FS, of="broadband"))
+    octave = room.scaled(solve_absorption_scale(room, 0.6, fs_hz=FS, of="1000"))
+    assert predict_rt60_s(broadband, fs_hz=FS) == pytest.approx(0.6, rel=0.01)
+    assert predict_rt60_bands_s(octave, fs_hz=FS)[3] == pytest.approx(0.6, rel=0.01)
+    assert octave.scale < 0.8 * broadband.scale  # these walls let low octaves ring
+
+
+def test_octaves_need_a_rate_that_has_them() -> None:
+    with pytest.raises(RoomgenError, match="at least 4000 Hz, not 2000"):
+        solve_absorption_scale(ROOM, 0.6, fs_hz=2000)
+    solve_absorption_scale(ROOM, 0.6, fs_hz=2000, of="broadband")
 
 
 def test_an_earlier_scale_does_not_matter() -> None:
@@ -50,17 +67,18 @@ def test_responses_have_the_rt60_that_was_asked_for() -> None:
             seen.append(trial)
             return respond(trial)
 
-        at_place = partial(respond, source=source, mic=mic, duration_s=1.1 * asked)
+        at_place = partial(respond, source=source, mic=mic, duration_s=1.5 * asked)
         try:
             scale = solve_absorption_scale(room, asked, fs_hz=FS, simulate=partial(simulate, seen=seen, respond=at_place))
         except RoomgenError:
             unreachable += 1
             continue
         simulated.append(len(seen))
-        errors.append(abs(measure(at_place(room.scaled(scale)), fs_hz=FS, noise="none").rt60_s / asked - 1))
+        errors.append(abs(measure(at_place(room.scaled(scale)), fs_hz=FS, noise="none").rt60_mid_s / asked - 1))
     assert unreachable <= 3
-    assert np.median(errors) <= 0.03
-    assert np.max(errors) <= 0.10
+    assert np.isnan(errors).sum() <= 6  # the cut-off ends of low octaves that ring on click in the others: T30 is refused there
+    assert np.nanmedian(errors) <= 0.02
+    assert np.nanmax(errors) <= 0.10
     assert np.mean(simulated) <= 4
 
 
@@ -77,7 +95,7 @@ def test_several_positions_have_it_in_the_mean() -> None:
         return np.stack([respond(room, source=s, mic=m, duration_s=0.8) for s, m in places])
 
     found = ROOM.scaled(solve_absorption_scale(ROOM, 0.6, fs_hz=FS, simulate=simulate, tolerance=0.01))
-    assert np.mean(measure(simulate(found), fs_hz=FS, noise="none").rt60_s) == pytest.approx(0.6, rel=0.02)
+    assert np.mean(measure(simulate(found), fs_hz=FS, noise="none").rt60_mid_s) == pytest.approx(0.6, rel=0.02)
 
 
 def test_reachable_range_is_what_can_be_solved() -> None:
