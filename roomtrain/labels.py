@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from roomgen.acoustics.labels import measure
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 RT60_MID = "rt60_mid_s"
 _MIDDLE = slice(2, 4)  # octaves begin at 125 Hz
+
+
+def with_mid_rt60(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a manifest with the column :data:`RT60_MID`; datasets of schema version 2 and before have it by octave only."""
+    if RT60_MID in table.columns:
+        return table
+    return table.assign(**{RT60_MID: mid_rt60_s(table["rt60_bands_s"].tolist())})
 
 
 def mid_rt60_s(rt60_bands_s: ArrayLike) -> NDArray[np.float64]:
@@ -27,8 +37,7 @@ def mid_rt60_s(rt60_bands_s: ArrayLike) -> NDArray[np.float64]:
 
 
 def measured_labels(rir: NDArray[np.float32], *, fs_hz: int) -> dict[str, float]:
-    """Return the single-number labels of a measured response (time,), and :data:`RT60_MID`; what cannot be measured is left out."""
+    """Return the single-number labels of a measured response (time,); what cannot be measured is left out."""
     labels: dict[str, Any] = measure(rir, fs_hz=fs_hz).as_dict()
     values = {name: float(value) for name, value in labels.items() if np.ndim(value) == 0}
-    values[RT60_MID] = float(mid_rt60_s(labels["rt60_bands_s"]))
     return {name: value for name, value in values.items() if np.isfinite(value)}

@@ -49,13 +49,13 @@ def evaluate_measured(model: Model, rirs: Path, speech: Path, *, windows: int = 
     names = _files(rirs, "responses")
     dry = _speech(model, speech, windows)
     responses: list[dict[str, Any]] = []
-    missed: dict[str, list[tuple[float, NDArray[np.float32]]]] = {name: [] for name in targets}
+    missed: dict[str, list[tuple[float, NDArray[np.float64]]]] = {name: [] for name in targets}
     for name in names:
         labels, outputs = _heard_through(model, rirs / name, dry)
         heard = {name: {"mean": float(y.mean()), "std": float(y.std(correction=0))} for name, y in outputs.items()}
         true = {name: labels[target.measured] for name, target in targets.items() if target.measured in labels}
         for target, value in true.items():
-            missed[target].append((value, outputs[target].numpy() - np.float32(value)))
+            missed[target].append((value, outputs[target].double().numpy() - value))
         responses.append({"file": name, "true": true, "heard": heard})
     error = {}
     for name, gaps in missed.items():
@@ -80,7 +80,7 @@ def _heard_through(model: Model, path: Path, dry: torch.Tensor) -> tuple[dict[st
 
 
 def _simulation(
-    predictions: pd.DataFrame, protocol: str, missed: Mapping[str, Sequence[tuple[float, NDArray[np.float32]]]]
+    predictions: pd.DataFrame, protocol: str, missed: Mapping[str, Sequence[tuple[float, NDArray[np.float64]]]]
 ) -> dict[str, dict[str, Any]]:
     """Return by target how errors in measured rooms compare with those in the simulated test, see :func:`evaluate_measured`."""
     clean = predictions[(predictions["protocol"] == protocol) & (predictions["condition"] == CLEAN)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from roomtrain.banks import Bank, open_bank
 from roomtrain.datasets import check_disjoint, fingerprint, open_part
 from roomtrain.draws import Draws
 from roomtrain.errors import RoomtrainError
-from roomtrain.labels import RT60_MID, mid_rt60_s
+from roomtrain.labels import RT60_MID, with_mid_rt60
 from roomtrain.paper import Data, Place
 from roomtrain.papers.goetz.settings import FS_HZ, SEGMENT_S, VOLUME_BOUNDARY_M3, DownstreamSettings, GoetzSettings
 from roomtrain.papers.goetz.spectrogram import log_spectrogram
@@ -244,8 +244,7 @@ class PaperData(Data):
     def _everything(self) -> Bank:
         """All responses of downstream."""
         bank = self._bank(self._rirs["downstream"])
-        bank.table[RT60_MID] = mid_rt60_s(bank.table["rt60_bands_s"].tolist())
-        return bank
+        return replace(bank, table=with_mid_rt60(bank.table))
 
     @cached_property
     def _measured(self) -> NDArray[np.bool_]:

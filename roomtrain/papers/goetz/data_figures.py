@@ -14,7 +14,7 @@ from roomtrain import figures
 from roomtrain.claims import claimed
 from roomtrain.datasets import open_part
 from roomtrain.errors import RoomtrainError
-from roomtrain.labels import RT60_MID, mid_rt60_s
+from roomtrain.labels import with_mid_rt60
 from roomtrain.paper import Paper
 from roomtrain.papers.goetz.settings import STRATEGIES, VOLUME_BOUNDARY_M3
 from roomtrain.seeds import Purpose, generator
@@ -190,7 +190,7 @@ def _looks() -> list[dict[str, Any]]:
 def _responses(data: Path, half: str) -> pd.DataFrame:
     """Return the manifest of a half's responses, with the labels of the targets."""
     table = open_part(data, f"{half}-rirs", family="rooms").table()
-    return table.assign(**{RT60_MID: mid_rt60_s(table["rt60_bands_s"].tolist())})
+    return with_mid_rt60(table)
 
 
 def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
