@@ -52,7 +52,9 @@ def evaluate_measured(model: Model, rirs: Path, speech: Path, *, windows: int = 
     missed: dict[str, list[tuple[float, NDArray[np.float64]]]] = {name: [] for name in targets}
     for name in names:
         labels, outputs = _heard_through(model, rirs / name, dry)
-        heard = {name: {"mean": float(y.mean()), "std": float(y.std(correction=0))} for name, y in outputs.items()}
+        heard = {
+            name: {"mean": float(y.double().mean()), "std": float(y.double().std(correction=0))} for name, y in outputs.items()
+        }
         true = {name: labels[target.measured] for name, target in targets.items() if target.measured in labels}
         for target, value in true.items():
             missed[target].append((value, outputs[target].double().numpy() - value))
