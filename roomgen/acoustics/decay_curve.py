@@ -5,10 +5,9 @@ of what is still to come, as a function of time. Two things spoil the end of the
 
 - A response that ends before its decay does. What would have followed is estimated from the two last windows of equal length,
   of energies E1 and E2: of an exponential decay, E2² / (E1 - E2) is still to come.
-- Stationary noise. The decay is cut where it falls to the noise (Lundeby, Vigran, Bietz & Vorländer, "Uncertainties of
-  measurements in room acoustics", Acustica 81, 1995), the noise is subtracted before that point, and the exponential decay after
-  it is added: the best of five methods in Guski & Vorländer, "Comparison of noise compensation methods for room acoustic impulse
-  response evaluations", Acta Acustica 100, 2014.
+- Stationary noise. The decay is cut where it falls to the noise, the noise is subtracted before that point, and the decay after it
+  is added: the best of five methods in Guski & Vorländer, "Comparison of noise compensation methods for room acoustic impulse
+  response evaluations", Acta Acustica 100, 2014. Where that point lies: :mod:`roomgen.acoustics.noise_floor`.
 
 Everything here works on the energy of short blocks of time, the first of which begins at the onset.
 """
@@ -16,20 +15,20 @@ Everything here works on the energy of short blocks of time, the first of which 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-_MARGIN_DB = 3.0  # what is extrapolated is at most half of the energy at the end of a fit
+from roomgen.acoustics.label_kernels import integrate, lines
+from roomgen.acoustics.noise_floor import Floors
+
+MARGIN_DB = 10.0  # what is extrapolated lies this far below the end of a fit (ISO 3382-1, 5.3.2)
 _LEAST_R2 = 0.25  # a fit that explains less of the variance is not of a decay, but of a step between two echoes
+_LEAST_BLOCKS = 4
 _TAIL_WINDOWS = 4  # the end of a truncated decay is judged by the two last quarters …
 _COMPLETE = 1e-6  # … unless it has less energy than this share of all
-_ABOVE_NOISE = 0.7 * np.log(10.0)  # the late slope is fitted from 7 dB above the noise …
-_LATE_RANGE = 2.0 * np.log(10.0)  # … over at most 20 dB (Lundeby: 5–10 and 10–20 dB)
-_FIRST_INTERVAL_S = 0.02  # smoothing before the slope is known (Lundeby: 0.01–0.05 s)
-_INTERVALS = 6.0  # smoothing intervals in 10 dB of late decay (Lundeby: 3–10)
-_LEAST_INTERVALS = 8  # where there are fewer within these 20 dB, the range grows upwards
 
 
 def find_onset(response: NDArray[np.floating[Any]]) -> int:
@@ -45,6 +44,14 @@ def find_onset(response: NDArray[np.floating[Any]]) -> int:
     return first + int(np.argmax(near >= 0.4 * near.max()))
 
 
+class Fit(IntEnum):
+    """How a line through a decay curve came out."""
+
+    GOOD = 0
+    UNKNOWN = 1  # the curve is not known far enough down
+    STEPS = 2  # single steps take more than half of the range, or there is no line in it
+
+
 @dataclass(frozen=True)
 class DecayCurve:
     """Backward-integrated energy of several signals, free of noise and completed beyond the cut.
@@ -54,6 +61,7 @@ class DecayCurve:
         remaining: (signal, block) the same as energy.
         total: (signal,) all energy, that before the onset included.
         tail: (signal,) the part of it that was extrapolated; inf where that is impossible.
+        tail_rate: (signal,) the rate in 1/s at which that begins to decay.
         noise: (signal,) noise energy of a block; 0 without a noise floor.
         end: (signal,) the number of blocks before the cut.
         hop_s: length of a block in s.
@@ -63,6 +71,7 @@ class DecayCurve:
     remaining: NDArray[np.float64]
     total: NDArray[np.float64]
     tail: NDArray[np.float64]
+    tail_rate: NDArray[np.float64]
     noise: NDArray[np.float64]
     end: NDArray[np.int64]
     hop_s: float
@@ -79,8 +88,7 @@ def decay_curve(
     *,
     before: NDArray[np.float64],
     hop_s: float,
-    interval_s: NDArray[np.float64] | None = None,
-    end: NDArray[np.int64] | None = None,
+    floors: Floors | None = None,
 ) -> DecayCurve:
     """Integrate the energy of signals backwards.
 
@@ -88,33 +96,33 @@ def decay_curve(
         energy: (signal, block) energy of each block from the onset on.
         before: (signal,) energy before the onset that belongs to the direct sound: a band filter's rise.
         hop_s: length of a block in s.
-        interval_s: (signal,) look for a noise floor, smoothing over at least this time: that in which the energy of the signal
-            varies at random, two periods of a band. None: there is no noise.
-        end: (signal,) blocks from here on are not to be used; None: all can be.
+        floors: where each decay is cut, its noise and what follows; None: there is no noise, and all blocks count.
     """
     n_signals, n_blocks = energy.shape
-    stop = np.full(n_signals, n_blocks, dtype=np.int64) if end is None else np.clip(end, 1, n_blocks)
-    noise, tail = np.zeros(n_signals), np.zeros(n_signals)
-    for s, interval in enumerate([] if interval_s is None else interval_s):
-        stop[s], noise[s], tail[s] = find_floor(energy[s, : stop[s]], hop_s=hop_s, interval_s=interval)
-    inside = energy
-    if interval_s is not None:
-        inside = np.where(np.arange(n_blocks) < stop[:, None], energy - noise[:, None], 0.0)
-    remaining = np.cumsum(inside[:, ::-1], axis=1)[:, ::-1]
-    if interval_s is None:
-        tail = _truncated_tail(remaining)
+    if floors is None:
+        noise, end = np.zeros(n_signals), np.full(n_signals, n_blocks, dtype=np.int64)
+        remaining = integrate(energy, noise, end)
+        tail, rate = _truncated_tail(remaining)
+        rate = rate / hop_s
+    else:
+        noise, end, tail, rate = floors.noise, floors.cut, floors.tail, floors.rate
+        remaining = integrate(energy, noise, end)
     known = np.where(np.isfinite(tail), tail, 0.0)
-    remaining = remaining + known[:, None]
-    remaining[np.arange(n_blocks) >= stop[:, None]] = 0.0
+    if floors is None:
+        remaining += known[:, None]
+    else:
+        remaining += np.where(np.arange(n_blocks) < end[:, None], known[:, None], 0.0)
     total = remaining[:, 0] + before
     remaining[:, 0] = total
     with np.errstate(divide="ignore", invalid="ignore"):
-        level = 10.0 * np.log10(np.maximum(remaining, 0.0) / total[:, None])
-    return DecayCurve(np.minimum.accumulate(level, axis=1), remaining, total, tail, noise, stop, hop_s)
+        level = 10.0 * np.log10(np.maximum(remaining / total[:, None], 0.0))
+    if floors is not None:  # with the noise off, a block can have less than no energy
+        level = np.minimum.accumulate(level, axis=1)
+    return DecayCurve(level, remaining, total, tail, rate, noise, end, hop_s)
 
 
-def _truncated_tail(remaining: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the energy after the end of decays whose two last quarters are exponential; inf if they do not decay.
+def _truncated_tail(remaining: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the energy after the end of decays whose two last quarters are exponential, inf if they do not decay; and its rate.
 
     Where the last quarter has less than -60 dB of all energy, the response is complete: what ends there are rounding errors.
     """
@@ -122,83 +130,27 @@ def _truncated_tail(remaining: NDArray[np.float64]) -> NDArray[np.float64]:
     last, both = remaining[:, -width], remaining[:, -min(2 * width, remaining.shape[1])]
     with np.errstate(divide="ignore", invalid="ignore"):
         tail = np.where(both > 2.0 * last, last**2 / (both - 2.0 * last), np.inf)
-    return np.where(last < _COMPLETE * remaining[:, 0], np.minimum(tail, last), tail)
-
-
-def find_floor(energy: NDArray[np.float64], *, hop_s: float, interval_s: float) -> tuple[int, float, float]:
-    """Find where a decay falls into stationary noise (Lundeby et al. 1995).
-
-    Args:
-        energy: (block,) energy of each block of ``hop_s`` seconds.
-        interval_s: the shortest time over which energy may be averaged.
-
-    Returns:
-        The number of blocks before the crossing, the noise energy of a block, and the energy of the decay after the crossing.
-        All blocks and no noise, if the decay goes on to the end. All blocks, no noise and inf, if there is no decay to be seen.
-    """
-    n_blocks = len(energy)
-    last_tenth = n_blocks - max(n_blocks // 10, 1)
-    shortest = max(int(interval_s / hop_s), 1)
-    begin, width = last_tenth, max(int(min(_FIRST_INTERVAL_S / hop_s, n_blocks / 20)), shortest)
-    crossing, span = float(n_blocks), np.inf
-    for _ in range(8):
-        noise = float(energy[begin:].mean())
-        line = _late_decay(energy, width, noise, span)
-        if line is None:
-            return n_blocks, 0.0, np.inf
-        level, rate = line
-        previous, crossing = crossing, np.log(level / noise) / rate
-        # Noise is what comes after 7 dB more of decay, but never less than the last tenth.
-        begin = int(np.clip(crossing + _ABOVE_NOISE / rate, 0, last_tenth))
-        width = max(int(min(np.log(10.0) / rate / _INTERVALS, n_blocks / 20)), shortest)
-        span = _LATE_RANGE
-        if abs(crossing - previous) < 0.005 * n_blocks:
-            break
-    noise = float(energy[begin:].mean())
-    expected = level * np.exp(-rate * np.arange(begin, n_blocks)).mean()
-    if crossing >= n_blocks or noise < 2.0 * expected:  # the end is what the decay itself has come to
-        return n_blocks, 0.0, level * np.exp(-rate * n_blocks) / rate
-    return max(int(crossing), 1), noise, noise / rate
-
-
-def _late_decay(energy: NDArray[np.float64], width: int, noise: float, span: float) -> tuple[float, float] | None:
-    """Fit ``level · exp(-rate · block)`` to smoothed energy, from 7 dB above the noise over ``span`` (neper of energy)."""
-    count = len(energy) // width
-    if count < 4 or noise <= 0.0:
-        return None
-    with np.errstate(divide="ignore"):
-        smooth = np.log(energy[: count * width].reshape(count, width).mean(axis=1) / noise)
-    first = int(np.argmax(smooth))
-    below = np.flatnonzero(smooth[first:] < _ABOVE_NOISE)
-    rows = np.arange(first, first + int(below[0]) if below.size else count)
-    above = np.flatnonzero(smooth[rows] > _ABOVE_NOISE + span)
-    if above.size:
-        rows = rows[min(int(above[-1]) + 1, max(len(rows) - _LEAST_INTERVALS, 0)) :]
-    if len(rows) < 3:
-        return None
-    slope, start = np.polyfit((rows + 0.5) * width, smooth[rows], 1)
-    return (float(noise * np.exp(start)), -float(slope)) if slope < 0.0 else None
+        rate = np.log(np.maximum(both / last - 1.0, 1.0)) / width
+    return np.where(last < _COMPLETE * remaining[:, 0], np.minimum(tail, last), tail), np.nan_to_num(rate, posinf=1.0)
 
 
 def decay_time_s(curve: DecayCurve, *, upper_db: float, lower_db: float) -> NDArray[np.float64]:
     """Return the time in which a curve falls by 60 dB: least squares over the blocks from ``upper_db`` to ``lower_db``.
 
     Returns:
-        (signal,) decay times in s (ISO 3382-1, 5.3). nan where there is no line to fit: where the curve is not known to 3 dB
+        (signal,) decay times in s (ISO 3382-1, 5.3). nan where there is no line to fit: where the curve is not known to 10 dB
         below ``lower_db``, and where single steps (a strong direct sound, echoes) take more than half of the range.
     """
-    level = curve.level_db
-    inside = (level <= upper_db) & (level >= lower_db)
-    time = np.arange(level.shape[1]) * curve.hop_s
-    weight = inside.astype(np.float64)
-    value = np.where(inside, level, 0.0)
-    count = weight.sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean_t, mean_v = weight @ time / count, value.sum(axis=1) / count
-        var_t, var_v = weight @ (time * time) / count - mean_t**2, (value * value).sum(axis=1) / count - mean_v**2
-        slope = (value @ time / count - mean_t * mean_v) / var_t
-        highest = np.max(level, axis=1, where=inside, initial=-np.inf)
-        lowest = np.min(level, axis=1, where=inside, initial=np.inf)
-        known = (curve.tail_db <= lower_db - _MARGIN_DB) & (count >= 4) & (slope < 0.0)
-        known &= (highest - lowest >= 0.5 * (upper_db - lower_db)) & (slope**2 * var_t >= _LEAST_R2 * var_v)
-        return np.where(known, -60.0 / slope, np.nan)
+    times, _ = fit_decays(curve, np.array([[upper_db, lower_db]]))
+    return np.asarray(times[0])
+
+
+def fit_decays(curve: DecayCurve, ranges_db: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return (range, signal) decay times as :func:`decay_time_s` does, and :class:`Fit` of each, for (range, 2) levels in dB."""
+    count, slope, r2, highest, lowest = lines(curve.level_db, ranges_db)
+    upper_db, lower_db = ranges_db[:, :1], ranges_db[:, 1:]
+    known = curve.tail_db <= lower_db - MARGIN_DB
+    line = (count >= _LEAST_BLOCKS) & (slope < 0.0) & (highest - lowest >= 0.5 * (upper_db - lower_db)) & (r2 >= _LEAST_R2)
+    with np.errstate(divide="ignore"):
+        time = np.where(known & line, -60.0 * curve.hop_s / slope, np.nan)
+    return time, np.where(known, np.where(line, Fit.GOOD, Fit.STEPS), Fit.UNKNOWN)

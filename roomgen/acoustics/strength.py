@@ -7,30 +7,28 @@ only beside a recording of its source.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
+
+from roomgen.acoustics.label_bands import Band
 
 Floats = NDArray[np.float64]
 
 REFERENCE_M = 10.0
 POINT_SOURCE = np.array([1.0 / (4.0 * np.pi * REFERENCE_M)])  # (time,) Pa per unit source
+_LEAST_FFT = 1 << 14  # frequencies dense enough for the sum over a band's weights to be their integral
 
 
-def free_field_energy(reference: NDArray[np.floating[Any]], weights: Floats, n_fft: int) -> Floats:
-    """Return the (signal,) energy that a response at 10 m has in each band.
-
-    Args:
-        reference: (time,) free-field response at 10 m.
-        weights: (signal, freq) amplitude weights at the ``n_fft // 2 + 1`` frequencies of a real FFT.
-    """
-    power = np.square(weights, dtype=np.float64)
-    power[:, 1 : (n_fft + 1) // 2] *= 2.0  # the frequencies that stand for their negative ones, too
+def free_field_energy(reference: NDArray[np.floating[Any]], bands: tuple[Band, ...], fs_hz: float) -> Floats:
+    """Return the (band,) energy of a (time,) response at 10 m in each band."""
     if len(reference) == 1:
-        return np.asarray(power.sum(axis=1) * (float(reference[0]) ** 2 / n_fft))
-    spectrum = np.fft.rfft(np.asarray(reference, dtype=np.float64), n_fft)
-    return np.asarray(power @ (np.abs(spectrum) ** 2) / n_fft)
+        return _pulse_energy(bands, fs_hz) * float(reference[0]) ** 2
+    n_fft = max(_LEAST_FFT, 1 << (len(reference) - 1).bit_length())
+    return _energy(np.abs(fft.rfft(np.asarray(reference, dtype=np.float64), n_fft)) ** 2, n_fft, bands, fs_hz)
 
 
 def strength_db(energy: Floats, free_field: Floats) -> Floats:
@@ -38,3 +36,15 @@ def strength_db(energy: Floats, free_field: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = energy / free_field
         return np.asarray(np.where((ratio > 0.0) & np.isfinite(ratio), 10.0 * np.log10(ratio), np.nan))
+
+
+@lru_cache(maxsize=32)
+def _pulse_energy(bands: tuple[Band, ...], fs_hz: float) -> Floats:
+    """Return the energy of a single sample of 1 in each band."""
+    return _energy(np.ones(_LEAST_FFT // 2 + 1), _LEAST_FFT, bands, fs_hz)
+
+
+def _energy(power: Floats, n_fft: int, bands: tuple[Band, ...], fs_hz: float) -> Floats:
+    freq = np.asarray(fft.rfftfreq(n_fft, 1.0 / fs_hz), dtype=np.float64)
+    mirrored = np.where((freq == 0.0) | (freq == fs_hz / 2.0), 1.0, 2.0)
+    return np.array([np.sum(band.weights(freq) ** 2 * mirrored * power) / n_fft for band in bands])

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from roomgen.acoustics.bands import fft_band_weights, octave_centers
+from roomgen.acoustics.label_reasons import Why
 from roomgen.acoustics.labels import Labels, measure
 from roomgen.errors import RoomgenError
 
@@ -18,10 +19,14 @@ Array = NDArray[np.float64]
 
 
 def decay(t60_s: float, *, fs_hz: int, duration_s: float, excitation: str = "signs", delay: int = 0, seed: int = 0) -> Array:
-    """An exponential decay: the bare curve, random signs under it (its energy is exactly the curve), or Gaussian noise."""
+    """An exponential decay: a tone of 4 kHz, random signs (their energy is exactly the curve), or Gaussian noise."""
     rng = np.random.default_rng(seed)
     envelope = np.exp(-0.5 * DECAY * np.arange(round(duration_s * fs_hz)) / fs_hz / t60_s)
-    carrier = {"curve": np.ones, "signs": lambda n: rng.choice([-1.0, 1.0], n), "noise": rng.standard_normal}[excitation]
+    carrier = {
+        "tone": lambda n: np.cos(np.pi * (8000.0 / fs_hz * np.arange(n) + 0.25)),
+        "signs": lambda n: rng.choice([-1.0, 1.0], n),
+        "noise": rng.standard_normal,
+    }[excitation]
     return np.concatenate([np.zeros(delay), envelope * carrier(envelope.size)])
 
 
@@ -31,7 +36,7 @@ def c_db(t60_s: float, early_s: float) -> float:
 
 def values(labels: Labels) -> Array:
     """All labels but the band centres, the delay and the level."""
-    skip = ("band_hz", "direct_delay_s", "g_db")
+    skip = ("band_hz", "direct_delay_s", "g_db", "g_bands_db")
     return np.concatenate([np.ravel(v) for k, v in labels.as_dict().items() if k not in skip])
 
 
@@ -39,7 +44,7 @@ def values(labels: Labels) -> Array:
 
 
 @pytest.mark.parametrize("noise", ["none", "auto"])
-@pytest.mark.parametrize("excitation", ["curve", "signs"])
+@pytest.mark.parametrize("excitation", ["tone"])
 @pytest.mark.parametrize(
     ("t60_s", "fs_hz"), [(0.1, 16000), (0.3, 8000), (0.3, 22050), (0.7, 16000), (0.7, 44100), (1.5, 48000), (4.0, 8000)]
 )
@@ -100,30 +105,31 @@ def test_double_slope_has_the_slope_of_minus_5_to_minus_35_db() -> None:
 # --- where a response ends, and noise
 
 
-@pytest.mark.parametrize("floor_db", [-40.0, -50.0, -60.0])
+@pytest.mark.parametrize("floor_db", [-48.0, -54.0, -60.0])
 @pytest.mark.parametrize(("t60_s", "fs_hz"), [(0.3, 16000), (0.6, 16000), (1.0, 48000), (2.0, 8000)])
 def test_noise_floor_is_cut_off(t60_s: float, fs_hz: int, floor_db: float) -> None:
-    # The floor is relative to the beginning of the decay, so that the decay sinks into it just 5 dB below -35 dB.
+    # The floor is relative to the beginning of the decay, so that the decay sinks into it just 13 dB below -35 dB.
     rir = decay(t60_s, fs_hz=fs_hz, duration_s=1.5 * t60_s, delay=fs_hz // 20)
     noise = 10 ** (floor_db / 20) * np.random.default_rng(1).standard_normal(rir.size)
     found = measure(rir + noise, fs_hz=fs_hz)
-    assert found.rt60_s == pytest.approx(t60_s, rel=0.05)
+    assert found.rt60_s == pytest.approx(t60_s, rel=0.03)
     assert found.c50_db == pytest.approx(c_db(t60_s, 0.05), abs=0.1)
-    if floor_db > -50.0:  # what the correction is for: with the noise left in, the decay never reaches -38 dB
+    if floor_db > -50.0:  # what the correction is for: with the noise left in, the decay never reaches -45 dB
         assert np.isnan(measure(rir + noise, fs_hz=fs_hz, noise="none").rt60_s)
 
 
 def test_too_much_noise_is_nan_and_shorter_ranges_stay() -> None:
     rir = decay(0.6, fs_hz=16000, duration_s=1.0)
     noise = np.random.default_rng(1).standard_normal(rir.size)
-    found = measure(rir + 10 ** (-33 / 20) * noise, fs_hz=16000)
+    found = measure(rir + 10 ** (-40 / 20) * noise, fs_hz=16000)
     assert np.isnan(found.rt60_s)
+    assert Why(found.why["rt60_s"]) == Why.NOISE
     assert [found.t20_s, found.edt_s] == pytest.approx([0.6, 0.6], rel=0.05)
     assert np.isnan(measure(rir + noise, fs_hz=16000).t20_s)
 
 
 @pytest.mark.parametrize("noise", ["none", "auto"])
-@pytest.mark.parametrize(("cut_db", "rel"), [(60.0, 0.005), (50.0, 0.01), (42.0, 0.02)])
+@pytest.mark.parametrize(("cut_db", "rel"), [(60.0, 0.005), (54.0, 0.01), (50.0, 0.02)])
 def test_truncated_decay_is_completed(cut_db: float, rel: float, noise: str) -> None:
     rir = decay(0.6, fs_hz=16000, duration_s=0.6 * cut_db / 60)
     found = measure(rir, fs_hz=16000, noise=noise)
@@ -133,8 +139,9 @@ def test_truncated_decay_is_completed(cut_db: float, rel: float, noise: str) -> 
 
 @pytest.mark.parametrize("noise", ["none", "auto"])
 def test_decay_that_ends_too_early_is_nan(noise: str) -> None:
-    found = measure(decay(0.6, fs_hz=16000, duration_s=0.35), fs_hz=16000, noise=noise)
+    found = measure(decay(0.6, fs_hz=16000, duration_s=0.42), fs_hz=16000, noise=noise)
     assert np.isnan(found.rt60_s)
+    assert Why(found.why["rt60_s"]) == Why.CUT
     assert found.t20_s == pytest.approx(0.6, rel=0.02)
 
 
@@ -151,7 +158,8 @@ def test_zeros_after_a_response_change_nothing() -> None:
     rir = decay(0.4, fs_hz=16000, duration_s=0.5)
     padded = np.concatenate([rir, np.zeros(16000)])
     for noise in ("none", "auto"):
-        np.testing.assert_allclose(values(measure(padded, fs_hz=16000, noise=noise)), values(measure(rir, fs_hz=16000)), rtol=0.01)
+        found, expected = measure(padded, fs_hz=16000, noise=noise), measure(rir, fs_hz=16000, noise=noise)
+        np.testing.assert_allclose(values(found), values(expected), rtol=0.01)
 
 
 def test_an_offset_is_in_no_band() -> None:
@@ -222,7 +230,9 @@ def test_scale_and_delay_change_nothing_but_the_delay(noise: str) -> None:
     rir = decay(0.4, fs_hz=16000, duration_s=0.5, excitation="noise", delay=800)
     found = measure(rir, fs_hz=16000, noise=noise)
     for scale in (1e-30, -1.0, 1e6):
-        np.testing.assert_allclose(values(measure(scale * rir, fs_hz=16000, noise=noise)), values(found), rtol=1e-9)
+        scaled = measure(scale * rir, fs_hz=16000, noise=noise)
+        np.testing.assert_allclose(values(scaled), values(found), rtol=1e-9)
+        np.testing.assert_allclose(scaled.g_bands_db - 20.0 * np.log10(abs(scale)), found.g_bands_db, atol=1e-6)
     later = measure(np.concatenate([np.zeros(4000), rir]), fs_hz=16000, noise=noise)
     np.testing.assert_allclose(values(later), values(found), rtol=1e-5)  # the FFT is longer, its weights lie closer
     assert later.direct_delay_s == pytest.approx(found.direct_delay_s + 0.25)
@@ -260,7 +270,7 @@ def test_what_cannot_be_measured_is_nan_without_a_warning() -> None:
     cases = {
         "silence": (np.zeros(16000), ""),
         "an offset": (np.full(16000, 0.1), ""),
-        "click": (click, "c50_db c80_db d50 c50_bands_db drr_db"),
+        "click": (click, "c50_db c80_db d50 c50_bands_db"),
         "ten samples": (rng.standard_normal(10), "c50_db d50 c50_bands_db"),
         "one sample": (np.ones(1), "c50_db d50 ts_s"),
         "noise": (rng.standard_normal(16000), "c50_db"),
@@ -329,15 +339,21 @@ def test_agrees_with_pyrato_on_simulated_rooms() -> None:
         room.add_source(source)
         room.add_microphone(mic)
         room.compute_rir()
-        rir = np.asarray(room.rir[0][0], dtype=np.float64)
-        onset = 40 + round(float(np.linalg.norm(source - mic)) / 343.0 * fs_hz)
+        rir = np.concatenate([np.zeros(1000), np.asarray(room.rir[0][0], dtype=np.float64)])
+        onset = 1040 + round(float(np.linalg.norm(source - mic)) / 343.0 * fs_hz)
         signals = np.zeros((7, rir.size))
         n_fft = 2 * rir.size
         signals[:] = np.fft.irfft(fft_band_weights(n_fft, fs_hz)[:7] * np.fft.rfft(rir, n_fft), n_fft)[:, : rir.size]
         found = measure(rir, fs_hz=fs_hz, band_rirs=signals, onset_s=onset / fs_hz, noise="none")
 
+        # Broadband is what lies above the edge of the octave of 125 Hz: cos² and sin² in turn, once more than a plain cross-fade.
+        freq = np.fft.rfftfreq(n_fft, 1.0 / fs_hz)
+        place = np.clip((freq / (125.0 / np.sqrt(2.0)) - 1.0) / (1.0 - np.sqrt(0.5)), -1.0, 1.0)
+        above = np.sin(np.pi / 4.0 * (1.0 + np.sin(np.pi / 2.0 * place)))
+        broad = np.fft.irfft(above * np.fft.rfft(rir, n_fft), n_fft)[None, : rir.size]
+
         # Energy before the onset is early: to pyrato, it arrives with the first sample.
-        squares = np.concatenate([rir[None], signals]) ** 2
+        squares = np.concatenate([broad, signals]) ** 2
         energy = squares[:, onset:].copy()
         energy[:, 0] += squares[:, :onset].sum(axis=1)
         curve = pyrato.edc.schroeder_integration(pyfar.TimeData(energy, np.arange(energy.shape[1]) / fs_hz), is_energy=True)

@@ -24,10 +24,11 @@ def sports(shared_data: Path) -> dict[str, object]:
 def test_sports_centre_t30(sports: dict[str, object]) -> None:
     found = np.array(sports["rt60_bands_s"])
     np.testing.assert_allclose(found[2:], SPORTS_T30_S[2:], rtol=0.035)
-    # At 125 and 250 Hz the noise lies only 45 dB below the decay, and the published values have it in: see the next test.
-    # Without it, T30 is a quarter shorter and lies where the decay from -5 to -25 dB does, too.
-    np.testing.assert_allclose(found[:2], [5.51, 6.38], rtol=0.01)
-    assert np.all(found[:2] < 0.8 * SPORTS_T30_S[:2])
+    # At 125 and 250 Hz the noise lies only 45 dB below the decay, and the published values have it in: see the next test. Without
+    # it, T30 is a quarter shorter at 250 Hz and lies where the decay from -5 to -25 dB does, too; at 125 Hz too little is seen.
+    assert np.isnan(found[0])
+    assert found[1] == pytest.approx(sports["t20_bands_s"][1], rel=0.05)  # type: ignore[index]
+    assert found[1] < 0.8 * SPORTS_T30_S[1]
 
 
 def test_published_sports_centre_values_hold_the_noise(shared_data: Path) -> None:
@@ -57,6 +58,6 @@ def test_sports_centre_edt(sports: dict[str, object]) -> None:
 def test_living_room_t30(shared_data: Path) -> None:
     # The file begins within the direct sound, has an offset and rumble 45 dB below the peak, and breaks off in it.
     found = label_file(shared_data / "measured_rirs" / "living_room_1.wav", bands_hz=LIVING_HZ)
-    np.testing.assert_allclose(found["rt60_bands_s"], LIVING_T30_S, rtol=0.035)
-    assert found["rt60_s"] == pytest.approx(0.2, rel=0.1)
+    np.testing.assert_allclose(found["rt60_bands_s"], LIVING_T30_S, rtol=0.05)
+    assert found["rt60_mid_s"] == pytest.approx(0.243, rel=0.02)
     assert found["c50_db"] > 20.0

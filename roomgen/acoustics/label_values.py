@@ -1,0 +1,229 @@
+"""The labels of one response: what :func:`~roomgen.acoustics.labels.measure` does to each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roomgen.acoustics.block_energy import RISE_PERIODS, BlockEnergy, block_energy, energy_of_bands
+from roomgen.acoustics.decay_curve import DecayCurve, Fit, decay_curve, fit_decays
+from roomgen.acoustics.label_bands import BROADBAND, Band, band_of
+from roomgen.acoustics.label_reasons import Why
+from roomgen.acoustics.modulation import OCTAVES_HZ, modulation_transfer, speech_transmission_index
+from roomgen.acoustics.strength import free_field_energy, strength_db
+
+Noise = Literal["auto", "none"]
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int8]
+
+BAND_PARAMETERS = (
+    ("rt60", "_s"), ("t20", "_s"), ("edt", "_s"), ("c50", "_db"), ("c80", "_db"), ("d50", ""), ("ts", "_s"), ("g", "_db"),
+)  # fmt: skip
+
+_DIRECT_S = 0.0025  # half the window that holds the direct sound of a measured response
+_RING_PERIODS = 7.0  # a band filter rings down by 60 dB in this many periods of its centre …
+_RING_S = 3.0 / BROADBAND.center_hz  # … and what the broadband signal's filter takes off, by 30 dB in this time
+_QUIET = 1e-6  # a response that ends below -60 dB of its peak does not break off
+# Shorter decay times are the filter's own: with 12 periods of the band T30 reads 5 % too long, with 24 the EDT reads 13 % too
+# long. (ISO 3382-2, 7.3 wants 23 periods of a filter that runs forward, 6 of one that runs backward; ours runs both ways.)
+_SHORTEST_PERIODS, _SHORTEST_EDT_PERIODS = 12.0, 24.0
+_SHORTEST_S = 0.02
+_FITS_DB = np.array([[-5.0, -35.0], [-5.0, -25.0], [0.0, -10.0]])
+_FIT_PERIODS = np.array([[_SHORTEST_PERIODS], [_SHORTEST_PERIODS], [_SHORTEST_EDT_PERIODS]])
+_LATER_S = (0.05, 0.08, _DIRECT_S)
+_GUESSED = 0.1  # at most this share of an energy may be extrapolated: 0.4 dB, if the guess is wrong altogether
+_NOTHING = 1e-5  # later energy below -50 dB of all is the ringing of the filters, not a room
+_MIDDLE = tuple(band_of(f, 1) for f in (500.0, 1000.0))
+_SPEECH = tuple(band_of(f, 1) for f in OCTAVES_HZ)
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """What is measured of each response.
+
+    Args:
+        bands: the bands asked for. extra: octaves beside them that single numbers need.
+        fs_hz: sampling rate. noise: whether there is any to look for.
+        free_field: (time,) the response at 10 m in a free field; None: not known.
+    """
+
+    bands: tuple[Band, ...]
+    extra: tuple[Band, ...]
+    fs_hz: float
+    noise: Noise
+    free_field: NDArray[Any] | None
+
+    @cached_property
+    def filters(self) -> tuple[Band, ...]:
+        return (*self.bands, *self.extra)
+
+    @cached_property
+    def period_s(self) -> Floats:
+        """(signal,) what the ringing of each filter is counted in; 0 for the broadband signal, whose filter hardly rings."""
+        return np.array([0.0, *(b.period_s for b in self.filters)])
+
+    @cached_property
+    def free_field_energy(self) -> Floats | None:
+        """(signal,) energy of the response at 10 m in a free field."""
+        if self.free_field is None:
+            return None
+        return free_field_energy(self.free_field, (BROADBAND, *self.filters), self.fs_hz)
+
+    @cached_property
+    def middle(self) -> NDArray[np.int64] | None:
+        """The rows of the octaves of 500 and 1000 Hz; None where they are not measured."""
+        return self._rows(_MIDDLE)
+
+    @cached_property
+    def speech(self) -> NDArray[np.int64] | None:
+        """The rows of the octaves that the STI is made of; None where one of them is not measured."""
+        return self._rows(_SPEECH)
+
+    def _rows(self, bands: tuple[Band, ...]) -> NDArray[np.int64] | None:
+        known = all(b in self.filters for b in bands)
+        return np.array([1 + self.filters.index(b) for b in bands]) if known else None
+
+
+@dataclass(frozen=True)
+class Values:
+    """Labels of one response.
+
+    Args:
+        values: (parameter, 1 + band) of :data:`BAND_PARAMETERS`, broadband first. reasons: why, where they are nan.
+        single: value and reason of those that are one number.
+    """
+
+    values: Floats
+    reasons: Codes
+    single: dict[str, tuple[float, int]]
+
+
+@np.errstate(divide="ignore", invalid="ignore")
+def measure_one(response: NDArray[Any], given: NDArray[Any] | None, onset_s: float, peak: float, spectrum: Spectrum) -> Values:
+    """Measure a (time,) response whose peak was ``peak`` before it was made 1; ``given`` (band, time) are its bands, if known."""
+    fs_hz, onset = spectrum.fs_hz, round(onset_s * spectrum.fs_hz)
+    if spectrum.noise == "auto":  # a recording may be padded with zeros
+        response = response[: max(int(np.flatnonzero(response)[-1]), onset) + 1]
+    blocks = block_energy(response, onset=onset, fs_hz=fs_hz, bands=spectrum.filters if given is None else spectrum.extra)
+    if given is not None:
+        rise_s = RISE_PERIODS * max(b.period_s for b in spectrum.bands)
+        blocks = _joined(blocks, energy_of_bands(given[:, : len(response)], onset=onset, fs_hz=fs_hz, rise_s=rise_s))
+    curve = _curve(blocks, response, spectrum)
+    ended = np.where(curve.noise > 0.0, Why.NOISE, Why.CUT)
+    ended[np.isinf(curve.tail)] = Why.NO_DECAY
+
+    n = len(spectrum.bands) + 1
+    values, reasons = np.empty((len(BAND_PARAMETERS), n)), np.zeros((len(BAND_PARAMETERS), n), dtype=np.int8)
+    times, why_times = _decay_times(curve, ended, spectrum)
+    ratios, why_ratios, early = _early_to_late(curve, blocks, ended, fs_hz)
+    values[:3], reasons[:3] = times[:, :n], why_times[:, :n]
+    values[3:5], reasons[3:5] = ratios[:2, :n], why_ratios[:2, :n]
+    values[5], reasons[5] = np.where(reasons[3] == 0, early[0, :n], np.nan), reasons[3]
+    centre_s, late = _centre_time_s(curve, blocks, fs_hz), curve.tail / curve.total
+    reasons[6] = np.where(late < 0.1 * _GUESSED, 0, ended)[:n]
+    values[6] = np.where(reasons[6] == 0, centre_s[:n], np.nan)
+    if spectrum.free_field_energy is None:
+        values[7], reasons[7] = np.nan, Why.NO_LEVEL
+    else:
+        strength = strength_db(curve.total * peak**2, spectrum.free_field_energy)
+        reasons[7] = np.where(late < _GUESSED, 0, ended)[:n]
+        values[7] = np.where(reasons[7] == 0, strength[:n], np.nan)
+    single = {
+        "rt60_mid_s": (np.nan, int(Why.NO_BAND)),
+        "drr_db": (float(ratios[2, 0]), int(why_ratios[2, 0])),
+        "sti": _sti(curve, blocks, ended, spectrum),
+    }
+    if spectrum.middle is not None:
+        single["rt60_mid_s"] = float(times[0, spectrum.middle].mean()), int(why_times[0, spectrum.middle].max())
+    return Values(values, reasons, single)
+
+
+def _joined(blocks: BlockEnergy, bands: BlockEnergy) -> BlockEnergy:
+    """Return the broadband signal of the first, the bands of the second, and the bands of the first after them."""
+
+    def join(a: Floats, b: Floats) -> Floats:
+        return np.concatenate([a[:1], b, a[1:]])
+
+    return BlockEnergy(
+        join(blocks.energy, bands.energy), join(blocks.moment, bands.moment), join(blocks.before, bands.before), blocks.hop
+    )
+
+
+def _curve(blocks: BlockEnergy, response: NDArray[Any], spectrum: Spectrum) -> DecayCurve:
+    hop_s = blocks.hop / spectrum.fs_hz
+    if spectrum.noise == "none":
+        return decay_curve(blocks.energy, before=blocks.before, hop_s=hop_s)
+    from roomgen.acoustics.noise_floor import find_floors
+
+    # Where a recording breaks off within noise, the filters ring.
+    n_blocks = blocks.energy.shape[1]
+    ringing_s = np.zeros(len(blocks.energy))
+    if np.square(response[-4 * blocks.hop :], dtype=np.float64).mean() > _QUIET:
+        ringing_s = np.maximum(_RING_PERIODS * spectrum.period_s, _RING_S)
+    floors = find_floors(
+        blocks.energy,
+        hop_s=hop_s,
+        period_s=spectrum.period_s,
+        width_hz=np.array([b.width_hz(spectrum.fs_hz) for b in (BROADBAND, *spectrum.filters)]),
+        stop=n_blocks - np.minimum(ringing_s / hop_s, n_blocks / 4).astype(np.int64),
+    )
+    return decay_curve(blocks.energy, before=blocks.before, hop_s=hop_s, floors=floors)
+
+
+def _decay_times(curve: DecayCurve, ended: Codes, spectrum: Spectrum) -> tuple[Floats, Codes]:
+    """Return (T30 T20 EDT, signal) decay times in s, and why where they are nan."""
+    time, fit = fit_decays(curve, _FITS_DB)
+    why = np.where(time < np.maximum(_FIT_PERIODS * spectrum.period_s, _SHORTEST_S), Why.RINGING, Why.MEASURED)
+    why = np.where(fit == Fit.STEPS, Why.STEPS, np.where(fit == Fit.UNKNOWN, ended, why))
+    return np.where(why == 0, time, np.nan), why
+
+
+def _early_to_late(curve: DecayCurve, blocks: BlockEnergy, ended: Codes, fs_hz: float) -> tuple[Floats, Codes, Floats]:
+    """Return (50 ms 80 ms direct sound, signal) ratios in dB, why where they are nan, and the early share of all energy."""
+    late = np.stack([_later(curve, blocks, t * fs_hz) for t in _LATER_S])
+    share = late / curve.total
+    why = np.where(curve.tail < _GUESSED * late, Why.MEASURED, ended)
+    why = np.where((share > _NOTHING) & (share < 1.0), why, Why.NOTHING_LATER)
+    why = np.where(np.isnan(late), ended, why)
+    return np.where(why == 0, 10.0 * np.log10(1.0 / share - 1.0), np.nan), why, 1.0 - share
+
+
+def _later(curve: DecayCurve, blocks: BlockEnergy, sample: float) -> Floats:
+    """Return the (signal,) energy from ``sample`` after the onset on; nan where the response is cut before."""
+    block, part = divmod(sample / blocks.hop, 1.0)
+    at = int(block)
+    if at >= curve.remaining.shape[1]:
+        return np.full(len(curve.total), np.nan)
+    gone = part * (blocks.energy[:, at] - curve.noise)
+    return np.where(at < curve.end, curve.remaining[:, at] - gone, np.nan)
+
+
+def _centre_time_s(curve: DecayCurve, blocks: BlockEnergy, fs_hz: float) -> Floats:
+    """Return the (signal,) centre of energy in s after the onset: the area under the decay curve over all energy."""
+    samples = curve.remaining[:, 1:].sum(axis=1) * blocks.hop  # as if all energy of a block arrived at its beginning …
+    if (curve.end == blocks.moment.shape[1]).all():
+        inside = blocks.moment.sum(axis=1)
+    else:
+        inside = np.array([m[:end].sum() for m, end in zip(blocks.moment, curve.end, strict=True)])
+    inside -= curve.noise * curve.end * (blocks.hop - 1) / 2.0  # … plus its place within the block
+    return np.asarray((samples + inside) / curve.total / fs_hz)
+
+
+def _sti(curve: DecayCurve, blocks: BlockEnergy, ended: Codes, spectrum: Spectrum) -> tuple[float, int]:
+    """Return the STI and why it is nan: one of its octaves is beyond Nyquist, or too little of a decay is known."""
+    rows = spectrum.speech
+    if rows is None:
+        return np.nan, int(Why.NO_BAND)
+    known = curve.tail[rows] < _GUESSED * curve.total[rows]
+    if not known.all():
+        return np.nan, int(ended[rows][~known][0])
+    end, energy = curve.end[rows], blocks.energy[rows]
+    if spectrum.noise == "auto":
+        energy = np.where(np.arange(energy.shape[1]) < end[:, None], energy - curve.noise[rows, None], 0.0)
+    energy[:, 0] += blocks.before[rows]
+    depth = modulation_transfer(energy, hop_s=curve.hop_s, tail=curve.tail[rows], tail_rate=curve.tail_rate[rows], end=end)
+    return speech_transmission_index(depth), int(Why.MEASURED)
