@@ -223,16 +223,28 @@ class SplitsSettings(_Model):
 
 
 class SignalSettings(_Model):
-    """Rate and length of the responses, and the air in the room.
+    """Rate and length of the responses, the air in the room, and the reverberation that it shall have.
 
     ``duration``: seconds; "auto" (until the predicted decay has reached −60 dB); or "revrir" (the shorter rule of RevRIR's
-    published code, about 0.4 × RT60).
+    published code, about 0.4 × RT60). ``rt60_s``: shortest and longest RT60 of a room, drawn uniformly between; what ``rt60_of``
+    says: "mid" (T_mid, the mean of T30 in the octaves of 500 and 1000 Hz), "broadband" or "1000" (that octave). In its place
+    ``rt60_bands_s``: the T30 of every octave from 125 Hz up to the last one of the rate, the same for all rooms.
     """
 
     fs_hz: Annotated[int, Field(ge=1000, le=192_000)] = 16000
     duration: float | str = "auto"
     air: tuple[float, float] | None = None
     rt60_s: tuple[Positive, Positive] | None = None
+    rt60_of: Literal["mid", "broadband", "1000"] = "mid"
+    rt60_bands_s: tuple[Positive, ...] | None = None
+
+    @property
+    def rt60_mid_limits_s(self) -> tuple[float, float] | None:
+        """Shortest and longest T_mid asked for, as far as it is one; None: none is."""
+        if self.rt60_bands_s is None:
+            return self.rt60_s
+        mid = 0.5 * (self.rt60_bands_s[2] + self.rt60_bands_s[3])
+        return mid, mid
 
     @field_validator("duration", mode="before")
     @classmethod
@@ -255,7 +267,26 @@ class SignalSettings(_Model):
             Air(*self.air)
         if self.rt60_s is not None and self.rt60_s[0] > self.rt60_s[1]:
             raise ValueError(f"rt60_s {list(self.rt60_s)} must rise: shortest first")
+        if self.rt60_s is not None or self.rt60_bands_s is not None:
+            self._check_octaves()
         return self
+
+    def _check_octaves(self) -> None:
+        from roomgen.acoustics.bands import octave_centers
+        from roomgen.acoustics.rt60 import octaves_of
+
+        if self.rt60_bands_s is None:
+            octaves_of(self.rt60_of, self.fs_hz)
+            return
+        if self.rt60_s is not None:
+            raise ValueError("rt60_s (--rt60) and rt60_bands_s (--rt60-bands, --rt60-like) exclude each other: leave one out")
+        octaves_of("mid", self.fs_hz)
+        centers = octave_centers(self.fs_hz)
+        if len(self.rt60_bands_s) != len(centers):
+            raise ValueError(
+                f"rt60_bands_s has {len(self.rt60_bands_s)} values, but {self.fs_hz} Hz has {len(centers)} octaves: give one for "
+                f"each of {', '.join(f'{c:g}' for c in centers)} Hz"
+            )
 
 
 class EngineSettings(_Model):
@@ -326,7 +357,7 @@ class DatasetSettings(CommonSettings):
 
     @model_validator(mode="after")
     def _agree(self) -> DatasetSettings:
-        limits, asked = self.walls.rt60_limits_s, self.signal.rt60_s
+        limits, asked = self.walls.rt60_limits_s, self.signal.rt60_mid_limits_s
         if limits is not None and asked is not None and not limits[0] <= asked[0] <= asked[1] <= limits[1]:
             raise ValueError(
                 f"signal.rt60_s {list(asked)} (--rt60) asks for what walls.rt60_limits_s {list(limits)} forbids: leave one of them "
@@ -374,7 +405,11 @@ def _give_way(tree: dict[str, Any], overrides: Mapping[str, Any]) -> None:
         walls.pop("model", None)
     if "walls.model" in overrides and "walls.absorption" not in overrides:
         walls.pop("absorption", None)
-    if fixed or overrides.get("signal.rt60_s") is not None:
+    targets = [key for key in ("rt60_s", "rt60_bands_s") if overrides.get(f"signal.{key}") is not None]
+    if targets:
+        for key in {"rt60_s", "rt60_bands_s"} - set(targets):
+            tree.get("signal", {}).pop(key, None)
+    if fixed or targets:
         walls.pop("rt60_limits_s", None)
 
 

@@ -19,6 +19,7 @@ from roomgen.commands.common import (
     SplitsOption,
     WorkersOption,
     assignments,
+    complain,
     image_size,
     number_range,
     numbers,
@@ -40,6 +41,8 @@ FLAGS = {
     "signal.duration": "--duration",
     "signal.air": "--air",
     "signal.rt60_s": "--rt60",
+    "signal.rt60_of": "--rt60-of",
+    "signal.rt60_bands_s": "--rt60-bands",
     "splits.shares": "--splits",
     "array.geometry": "--array",
     "panorama": "--panorama",
@@ -53,6 +56,14 @@ EngineOption = Annotated[str | None, typer.Option(help="image (exact, fast) or r
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, or cuda for image sources on a GPU")]
 DurationOption = Annotated[str | None, typer.Option(help="auto (to −60 dB), seconds, or revrir")]
 Rt60Option = Annotated[str | None, typer.Option(metavar="S|MIN:MAX", help="RT60 that the rooms shall have, in seconds")]
+Rt60OfOption = Annotated[
+    str | None,
+    typer.Option(metavar="mid|broadband|1000", help="which RT60: of 500 and 1000 Hz, of all, of 1000 Hz  [default: mid]"),
+]
+Rt60BandsOption = Annotated[
+    str | None, typer.Option(metavar="S,S,…", help="RT60 of every octave from 125 Hz, such as 0.6,0.55,0.5,0.5,0.45,0.4,0.35")
+]
+Rt60LikeOption = Annotated[Path | None, typer.Option(metavar="FILE", help="RT60 of every octave as in this measured response")]
 AirOption = Annotated[str | None, typer.Option(metavar="T,RH", help="temperature in °C and humidity in %, such as 20,50")]
 PanoramaOption = Annotated[str | None, typer.Option(metavar="HxW", help="also store a view of the room, such as 192x576")]
 PlanOption = Annotated[Path | None, typer.Option(metavar="FILE", help="take the rooms from a Parquet file")]
@@ -72,6 +83,9 @@ def rooms(
     shard_size: ShardSizeOption = None,
     duration: DurationOption = None,
     rt60: Rt60Option = None,
+    rt60_of: Rt60OfOption = None,
+    rt60_bands: Rt60BandsOption = None,
+    rt60_like: Rt60LikeOption = None,
     air: AirOption = None,
     splits: SplitsOption = None,
     panorama: PanoramaOption = None,
@@ -87,7 +101,19 @@ def rooms(
     The same command continues a run that was stopped: finished shards are kept.
     """
     values = _values(locals())
-    _run(values, preset, set_, plan, write_plan, out, workers, dry_run=dry_run, overwrite=overwrite, as_json=as_json)
+    _run(
+        values,
+        preset,
+        set_,
+        plan,
+        write_plan,
+        out,
+        workers,
+        rt60_like=rt60_like,
+        dry_run=dry_run,
+        overwrite=overwrite,
+        as_json=as_json,
+    )
 
 
 def arrays(
@@ -106,6 +132,9 @@ def arrays(
     shard_size: ShardSizeOption = None,
     duration: DurationOption = None,
     rt60: Rt60Option = None,
+    rt60_of: Rt60OfOption = None,
+    rt60_bands: Rt60BandsOption = None,
+    rt60_like: Rt60LikeOption = None,
     air: AirOption = None,
     splits: SplitsOption = None,
     panorama: PanoramaOption = None,
@@ -121,7 +150,19 @@ def arrays(
     Azimuth and elevation are those of the source in the array's own frame; the array stands turned at random.
     """
     values = {**_values(locals()), **_array(array)}
-    _run(values, preset, set_, plan, write_plan, out, workers, dry_run=dry_run, overwrite=overwrite, as_json=as_json)
+    _run(
+        values,
+        preset,
+        set_,
+        plan,
+        write_plan,
+        out,
+        workers,
+        rt60_like=rt60_like,
+        dry_run=dry_run,
+        overwrite=overwrite,
+        as_json=as_json,
+    )
 
 
 def _values(given: dict[str, Any]) -> dict[str, Any]:
@@ -137,10 +178,31 @@ def _values(given: dict[str, Any]) -> dict[str, Any]:
         "signal.duration": given["duration"],
         "signal.air": None if given["air"] is None else numbers(given["air"], ",", "--air", count=2),
         "signal.rt60_s": None if given["rt60"] is None else number_range(given["rt60"], "--rt60", "seconds"),
+        "signal.rt60_of": given["rt60_of"],
+        "signal.rt60_bands_s": None if given["rt60_bands"] is None else _rt60_bands(given["rt60_bands"]),
         "splits.shares": None if given["splits"] is None else shares(given["splits"]),
         "panorama": None if given["panorama"] is None else image_size(given["panorama"], "--panorama"),
     }
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _rt60_bands(text: str) -> tuple[float, ...]:
+    return numbers(text, ",", "--rt60-bands", count=1 + text.count(","))
+
+
+def _like(path: Path, preset: str, overrides: dict[str, Any]) -> dict[str, Any]:
+    """Return the overrides with the octave spectrum of a measured response."""
+    from roomgen.datasets.rt60_like import rt60_like
+    from roomgen.settings import load_settings
+
+    for key in ("signal.rt60_s", "signal.rt60_bands_s"):
+        if key in overrides:
+            raise RoomgenError(f"--rt60-like and {FLAGS[key]} exclude each other: leave one out.")
+    rate = load_settings(preset, {"signal.rt60_s": (0.5, 0.5), **overrides}, flags=FLAGS).signal.fs_hz
+    measured = rt60_like(path, rate)
+    for note in measured.notes:
+        complain(note)
+    return {**overrides, "signal.rt60_bands_s": measured.bands_s}
 
 
 def _array(text: str) -> dict[str, Any]:
@@ -161,6 +223,7 @@ def _run(
     out: Path | None,
     workers: int | None,
     *,
+    rt60_like: Path | None,
     dry_run: bool,
     overwrite: bool,
     as_json: bool,
@@ -169,6 +232,10 @@ def _run(
 
     overrides = {**values, **assignments(set_)}
     inputs: dict[str, Path] = {}
+    if rt60_like is not None:
+        if plan is not None:
+            raise RoomgenError("--rt60-like and --plan exclude each other: the rooms of a plan have their walls.")
+        overrides = _like(rt60_like, preset, overrides)
     if plan is None:
         settings = load_settings(preset, overrides, flags=FLAGS)
     else:

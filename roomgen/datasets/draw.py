@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from roomgen.acoustics.air import Air, speed_of_sound_m_s
 from roomgen.acoustics.arrays import MicArray, named_array
@@ -24,8 +23,7 @@ from roomgen.settings import DatasetSettings, FamilySettings
 _REDRAWS = 1000
 _COMPARED = slice(0, 6)  # octaves whose RT60s walls.max_octave_ratio compares: 125 to 4000 Hz
 _SIZE_KEPT = 100  # draws of walls that a size is tried with
-_POSITIONS_TRIED = 10  # the RT60 of a room is the mean over its positions; ISO 3382-2 wants at least six
-_LONGEST_TRIAL = 1.5  # × the RT60 asked for: enough for a T30, whatever the room at hand would have
+_SOLVED = 12  # rooms that an RT60 is solved in by simulation, each of which can take seconds
 
 
 @dataclass(frozen=True)
@@ -69,30 +67,31 @@ def draw_room(settings: DatasetSettings, index: int, family: FamilySettings, ran
         RoomgenError: no room was found that has what the settings ask for; the message says what can be had.
     """
     size_rng, wall_rng = (generator(settings.seed, stream, index) for stream in (Stream.SIZE, Stream.WALLS))
-    asked = np.nan
-    if settings.signal.rt60_s is not None:
-        asked = float(np.float32(generator(settings.seed, Stream.RT60, index).uniform(*settings.signal.rt60_s)))
+    asked = _asked_rt60_s(settings, index)
     size = _draw_size(settings, family, size_rng, rank, count)
     free_box(size, settings.place, room=room_id(index))
-    failure = ""
+    failure, solved = "", 0
     for attempt in range(_REDRAWS):
         try:
             room = draw_walls(settings, family, wall_rng, size, rt60_s=asked, air=air_of(settings))
             if np.isfinite(asked):
-                room = _with_rt60(settings, index, room, asked)
+                from roomgen.datasets.target_rt60 import check_prediction, with_target  # numba: only where it is needed
+
+                check_prediction(settings, room, asked)
+                solved += 1
+                room = with_target(settings, index, room, asked)
             _check_limits(settings, room, asked=bool(np.isfinite(asked)))
             break
         except RoomgenError as error:
             if _is_fixed(settings, family):
                 raise RoomgenError(f"{room_id(index)}: {error}") from None
             failure = str(error)
+            if solved == _SOLVED:
+                raise _nothing_fits(index, attempt + 1, solved, failure) from None
             if np.isfinite(asked) or not settings.walls.are_drawn or attempt >= _SIZE_KEPT:  # the size may make it impossible
                 size = _draw_size(settings, family, size_rng, rank, count)
     else:
-        raise RoomgenError(
-            f"{room_id(index)}: none of {_REDRAWS} rooms drawn fits; the last: {failure} "
-            "Ask for other RT60s (--rt60, walls.rt60_limits_s), or allow other sizes or materials."
-        )
+        raise _nothing_fits(index, _REDRAWS, solved, failure)
     room = as_stored(room, settings.signal.fs_hz)
     return RoomPlan(
         index=index,
@@ -181,31 +180,6 @@ def _check_limits(settings: DatasetSettings, room: Shoebox, *, asked: bool) -> N
         )
 
 
-def _with_rt60(settings: DatasetSettings, index: int, room: Shoebox, rt60_s: float) -> Shoebox:
-    """Return the room with its absorption scaled so that its responses have this RT60, in the mean over its first positions."""
-    from roomgen.acoustics.image_source import image_source
-    from roomgen.acoustics.rt60 import solve_absorption_scale
-    from roomgen.acoustics.scene import make_scene
-
-    air, fs_hz = air_of(settings), settings.signal.fs_hz
-    pairs = [
-        draw_positions(settings, room.size_m, index, position)
-        for position in range(min(_POSITIONS_TRIED, settings.place.rirs_per_room))
-    ]
-
-    def responses(trial: Shoebox) -> NDArray[np.float32]:
-        duration = min(decay_time_s(trial, fs_hz=fs_hz, air=air), _LONGEST_TRIAL * rt60_s) + 0.05
-        options = exact_options(settings)
-        scenes = [
-            make_scene(trial, sources=[source], mics=[mic], fs_hz=fs_hz, duration_s=duration, air=air, options=options)
-            for source, mic in pairs
-        ]
-        return np.stack([image_source(scene, parts=False).rir[0, 0] for scene in scenes])
-
-    scale = solve_absorption_scale(room, rt60_s, fs_hz=fs_hz, air=air, simulate=responses)
-    return room.scaled(float(np.float32(scale)))  # as exact as the manifest stores it
-
-
 def draw_positions(settings: DatasetSettings, size_m: Sequence[float], index: int, position: int) -> Box:
     """Return source and microphone (an array's centre) of one position in a room."""
     array = array_of(settings)
@@ -236,6 +210,22 @@ def duration_s(settings: DatasetSettings, room: Shoebox) -> float:
     if rule == "revrir":
         return int(revrir_duration_s(room) * settings.signal.fs_hz) / settings.signal.fs_hz  # cut as the published code does
     return float(rule)
+
+
+def _asked_rt60_s(settings: DatasetSettings, index: int) -> float:
+    """Return the RT60 asked of a room (of a spectrum T_mid), exact in float32; NaN: none is."""
+    signal = settings.signal
+    if signal.rt60_s is not None:
+        return float(np.float32(generator(settings.seed, Stream.RT60, index).uniform(*signal.rt60_s)))
+    return np.nan if signal.rt60_mid_limits_s is None else float(np.float32(signal.rt60_mid_limits_s[0]))
+
+
+def _nothing_fits(index: int, drawn: int, solved: int, failure: str) -> RoomgenError:
+    simulated = f" ({solved} of them simulated)" if solved else ""
+    return RoomgenError(
+        f"{room_id(index)}: none of {drawn} rooms drawn{simulated} fits; the last: {failure} "
+        "Ask for other RT60s (--rt60, walls.rt60_limits_s), or allow other sizes or materials."
+    )
 
 
 def _draw_size(

@@ -17,6 +17,7 @@ from roomgen.audio_files import encode_wav
 from roomgen.datasets.columns import ARRAYS, ROOMS, Column
 from roomgen.datasets.draw import air_of, array_of, exact_options
 from roomgen.datasets.family import Broken, Card, Family, Inputs
+from roomgen.datasets.reachable import check_target
 from roomgen.datasets.rooms import RoomsPlan, plan_of
 from roomgen.datasets.samples import Sample, sample_of
 from roomgen.datasets.streams import Stream, integer_seed
@@ -66,6 +67,7 @@ class RoomsFamily(Family):
         return tuple(sorted(("json", AUDIO_MEMBER, *views)))
 
     def check(self, settings: DatasetSettings) -> None:
+        check_target(settings)
         if settings.engine.device == "cuda":
             from roomgen.acoustics.image_source_gpu import simulate_batch
 

@@ -80,11 +80,15 @@ class GivenRooms:
 
 def write_rooms(settings: DatasetSettings, path: Path) -> int:
     """Write the rooms of these settings as a plan and return how many there are."""
+    from tqdm import tqdm
+
+    from roomgen.datasets.reachable import check_target
     from roomgen.datasets.rooms import RoomsPlan
 
+    check_target(settings)
     plan = RoomsPlan(settings)
     rows = []
-    for index in range(settings.rooms.count):
+    for index in tqdm(range(settings.rooms.count), desc="planning", unit="room", delay=1.0, dynamic_ncols=True):
         room = plan.room(index)
         length, width, height = room.shoebox.size_m
         rows.append(

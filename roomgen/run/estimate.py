@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from roomgen.datasets.family import Inputs
+from roomgen.datasets.reachable import check_target
 from roomgen.datasets.responses import make
 from roomgen.datasets.rooms import RoomsPlan
 from roomgen.settings import DatasetSettings
@@ -33,11 +34,15 @@ def estimate(settings: DatasetSettings, *, workers: int, inputs: Inputs | None =
         workers: processes that will share the work.
         inputs: the file of rooms, where the settings take them from one.
     """
+    from tqdm import tqdm
+
+    check_target(settings)
     plan = RoomsPlan(settings, inputs)
     rooms = np.unique(np.linspace(0, settings.rooms.count - 1, _PLANNED_ROOMS).astype(int))
     split = next(iter(settings.splits.shares))
     rows, planning_s = [], 0.0
-    for room in np.random.default_rng(0).permutation(rooms):
+    order = np.random.default_rng(0).permutation(rooms)
+    for room in tqdm(order, desc="planning", unit="room", delay=1.0, leave=False, dynamic_ncols=True):
         begun = time.perf_counter()
         rows.append(plan.row(split, int(room), 0))
         planning_s += time.perf_counter() - begun

@@ -59,7 +59,7 @@ def test_an_asked_rt60_need_not_be_solved_again(tmp_path, monkeypatch):
     asked = tiny_settings(signal__rt60_s=(0.2, 0.4), rooms__count=3, place__rirs_per_room=1)
     drawn = [RoomsPlan(asked).room(index) for index in range(3)]
     write_rooms(asked, tmp_path / "plan.parquet")
-    monkeypatch.setattr("roomgen.datasets.draw._with_rt60", None)
+    monkeypatch.setattr("roomgen.datasets.target_rt60.with_target", None)
     settings, inputs = from_plan(tmp_path / "plan.parquet")
     read = [RoomsPlan(settings, inputs).room(index) for index in range(3)]
     assert [room.shoebox.scale for room in read] == [room.shoebox.scale for room in drawn]
