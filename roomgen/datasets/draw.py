@@ -155,8 +155,10 @@ def _family_grid(family: FamilySettings) -> list[tuple[float, float, float]]:
 
 
 def _check_limits(settings: DatasetSettings, room: Shoebox, *, asked: bool) -> None:
-    """Refuse a room outside the limits of the settings; an RT60 that was asked for or drawn before its walls lies within them."""
+    """Refuse a room outside the limits of the settings; what was asked for, or drawn before its walls, lies within them."""
     walls = settings.walls
+    if settings.signal.rt60_bands_s is not None:
+        return
     drawn_within = asked or (walls.are_drawn and walls.model == "measured")
     limits = None if drawn_within else walls.rt60_limits_s
     if limits is None and walls.max_octave_ratio is None:

@@ -112,16 +112,31 @@ class RoomsFamily(Family):
         return Card(
             title=f"Simulated room impulse responses (preset `{settings['preset']}`)",
             text=f"{totals['samples']} responses in {totals['rooms']} shoebox rooms{heard}, {totals['audio_s'] / 3600:.2f} hours "
-            f"at {settings['signal']['fs_hz']} Hz. {exact} Splits are by {settings['splits']['by']}. "
+            f"at {settings['signal']['fs_hz']} Hz. {_walls_text(settings)}{exact} Splits are by {settings['splits']['by']}. "
             f"Mid-frequency RT60 (T30 at 500 and 1000 Hz) {interval(totals['rt60_mid_s'], 's')}, broadband RT60 "
             f"{interval(totals['rt60_s'], 's')}, C50 {interval(totals['c50_db'], 'dB')}, "
             f"volume {interval(totals['volume_m3'], 'm³')}.",
             members="`KEY.rir.wav` (float32, Pa per unit source: sample 0 is the instant of emission, a point source has the "
             f"pressure 1/(4πr)){views}",
             example='rooms = pd.read_parquet("manifest.parquet")\n'
-            'rooms[(rooms.split == "train") & (rooms.rt60_s < 0.5)][["key", "rt60_s", "c50_db", "volume_m3"]]',
+            'rooms[(rooms.split == "train") & (rooms.rt60_mid_s < 0.5)][["key", "rt60_mid_s", "c50_db", "volume_m3"]]',
             tags=("room-acoustics", "room-impulse-response"),
         )
+
+
+def _walls_text(settings: Mapping[str, Any]) -> str:
+    """Return what a card says of how walls are drawn, where they are not given, and whether they scatter."""
+    walls = settings["walls"]
+    drawn = walls["absorption"] == "random" and settings["rooms"]["plan"] is None
+    said = {
+        "random": "Every wall is of a material drawn blindly. ",
+        "measured": "Reverberation times spread over octave bands as in measured rooms. ",
+        "materials": "Rooms are built and furnished by role and use. ",
+        "flat": "Walls absorb alike in all directions and octave bands. ",
+    }
+    scatters = walls["scattering"] not in (0, [0] * 7)
+    scattered = "Walls scatter: what image sources lose by that is heard as a diffuse field. " if scatters else ""
+    return (said[walls["model"]] if drawn else "") + scattered
 
 
 def make(settings: DatasetSettings, rows: Sequence[Mapping[str, Any]]) -> Iterator[Sample]:

@@ -228,3 +228,18 @@ def test_the_mid_frequency_rt60_is_the_mean_of_its_two_octaves(made_once):
     table = Dataset(made_once).table()
     for mid_s, bands_s in zip(table["rt60_mid_s"], table["rt60_bands_s"], strict=True):
         assert mid_s == pytest.approx(np.mean(bands_s[2:4]), rel=1e-5, nan_ok=True)
+
+
+def test_the_card_says_how_walls_are_drawn_and_what_an_rt60_is(tmp_path):
+    few = {**FEW, "rooms.count": 1, "place.rirs_per_room": 1, "signal.duration": 0.2}
+    for name, overrides, words in (
+        ("measured", {}, "Reverberation times spread over octave bands as in measured rooms."),
+        ("given", {"walls.absorption": 0.5}, ""),
+    ):
+        generate(load_settings("mixed", {**few, **overrides}), tmp_path / name, workers=0, progress=False)
+        card = (tmp_path / name / "README.md").read_text(encoding="utf-8")
+        assert words in card
+        assert ("as in measured rooms" in card) == (name == "measured")
+        assert card.index("Mid-frequency RT60 (T30 at 500 and 1000 Hz)") < card.index("broadband RT60")
+        assert card.index("`rt60_mid_s`") < card.index("`rt60_s`")
+        assert "T30 × 2" not in card
