@@ -26,6 +26,7 @@ Floats = NDArray[np.float64]
 _BLOCKS_PER_S = 2000
 RISE_PERIODS = 4.0  # a band filter rises over this many periods before the sound arrives
 _PRIMES = (2, 3, 5, 7)
+_SHARED = (2, 3)  # samples in a block that are brought to one length
 _STEPS = (8, 9, 10, 12, 14, 15)  # lengths of transforms are these times powers of two: few, so that their weights stay cached
 
 
@@ -153,7 +154,10 @@ def _splitter(n_blocks: int, hop: int, fs_hz: float, bands: tuple[Band, ...], dt
         begin, end = int(used[0]), int(used[-1]) + 1
         mirrored = end == len(freq)
         width = 2 * (end - begin) if mirrored else end - begin
-        by_rate.setdefault((mirrored, -(-width // n_blocks)), []).append((row, begin, weights[begin:end]))
+        per_block = -(-width // n_blocks)
+        if not mirrored and per_block in _SHARED:  # several transforms of one length take hardly longer than one of them
+            per_block = _SHARED[-1]
+        by_rate.setdefault((mirrored, per_block), []).append((row, begin, weights[begin:end]))
     groups = []
     for (mirrored, per_block), members in sorted(by_rate.items(), key=lambda item: item[0]):
         widest = max(len(w) for _, _, w in members)

@@ -52,6 +52,9 @@ class Fit(IntEnum):
     STEPS = 2  # single steps take more than half of the range, or there is no line in it
 
 
+_GOOD, _UNKNOWN, _STEPS = int(Fit.GOOD), int(Fit.UNKNOWN), int(Fit.STEPS)  # members of an enumeration are slow in numpy
+
+
 @dataclass(frozen=True)
 class DecayCurve:
     """Backward-integrated energy of several signals, free of noise and completed beyond the cut.
@@ -115,9 +118,9 @@ def decay_curve(
     total = remaining[:, 0] + before
     remaining[:, 0] = total
     with np.errstate(divide="ignore", invalid="ignore"):
-        level = 10.0 * np.log10(np.maximum(remaining / total[:, None], 0.0))
-    if floors is not None:  # with the noise off, a block can have less than no energy
-        level = np.minimum.accumulate(level, axis=1)
+        # With noise taken off, a block can have less than no energy.
+        falling = remaining if floors is None else np.minimum.accumulate(np.maximum(remaining, 0.0), axis=1)
+        level = 10.0 * (np.log10(falling) - np.log10(total)[:, None])
     return DecayCurve(level, remaining, total, tail, rate, noise, end, hop_s)
 
 
@@ -153,4 +156,4 @@ def fit_decays(curve: DecayCurve, ranges_db: NDArray[np.float64]) -> tuple[NDArr
     line = (count >= _LEAST_BLOCKS) & (slope < 0.0) & (highest - lowest >= 0.5 * (upper_db - lower_db)) & (r2 >= _LEAST_R2)
     with np.errstate(divide="ignore"):
         time = np.where(known & line, -60.0 * curve.hop_s / slope, np.nan)
-    return time, np.where(known, np.where(line, Fit.GOOD, Fit.STEPS), Fit.UNKNOWN)
+    return time, np.where(known, np.where(line, _GOOD, _STEPS), _UNKNOWN)

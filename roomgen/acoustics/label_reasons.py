@@ -1,8 +1,20 @@
-"""Why a label is nan: a code beside each value, and the words for it."""
+"""The labels there are, and why one is nan: a code beside each value, and the words for it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+BAND_PARAMETERS = (
+    ("rt60", "_s"), ("t20", "_s"), ("edt", "_s"), ("c50", "_db"), ("c80", "_db"), ("d50", ""), ("ts", "_s"), ("g", "_db"),
+)  # fmt: skip
+"""Name and unit of parameters that are measured broadband and in each band."""
+
+SINGLE_PARAMETERS = ("drr_db", "rt60_mid_s", "sti")
+"""Parameters of which each response has one."""
 
 
 class Why(IntEnum):
@@ -37,3 +49,33 @@ _WORDS = {
     Why.NO_BAND: "an octave that it needs is not measured",
     Why.NO_LEVEL: "the level of the source is not known",
 }
+
+
+_PLACES = {name + unit: (p, False) for p, (name, unit) in enumerate(BAND_PARAMETERS)}
+_PLACES |= {f"{name}_bands{unit}": (p, True) for p, (name, unit) in enumerate(BAND_PARAMETERS)}
+
+
+class Reasons(Mapping[str, NDArray[np.int8]]):
+    """Codes of :class:`Why` for each label, by name, in the shape of the label.
+
+    Args:
+        of_bands: (response, parameter, 1 + band) codes, broadband first. of_single: (response, parameter).
+        lead: the shape of the responses.
+    """
+
+    def __init__(self, of_bands: NDArray[np.int8], of_single: NDArray[np.int8], lead: tuple[int, ...]) -> None:
+        self.of_bands, self.of_single, self.lead = of_bands, of_single, lead
+
+    def __getitem__(self, name: str) -> NDArray[np.int8]:
+        if name in SINGLE_PARAMETERS:
+            return self.of_single[:, SINGLE_PARAMETERS.index(name)].reshape(self.lead)
+        parameter, banded = _PLACES[name]
+        if banded:
+            return self.of_bands[:, parameter, 1:].reshape(*self.lead, -1)
+        return self.of_bands[:, parameter, 0].reshape(self.lead)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*SINGLE_PARAMETERS, *_PLACES))
+
+    def __len__(self) -> int:
+        return len(SINGLE_PARAMETERS) + len(_PLACES)

@@ -12,17 +12,13 @@ from numpy.typing import NDArray
 from roomgen.acoustics.block_energy import RISE_PERIODS, BlockEnergy, block_energy, energy_of_bands
 from roomgen.acoustics.decay_curve import DecayCurve, Fit, decay_curve, fit_decays
 from roomgen.acoustics.label_bands import BROADBAND, Band, band_of
-from roomgen.acoustics.label_reasons import Why
+from roomgen.acoustics.label_reasons import BAND_PARAMETERS, Why
 from roomgen.acoustics.modulation import OCTAVES_HZ, modulation_transfer, speech_transmission_index
 from roomgen.acoustics.strength import free_field_energy, strength_db
 
 Noise = Literal["auto", "none"]
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int8]
-
-BAND_PARAMETERS = (
-    ("rt60", "_s"), ("t20", "_s"), ("edt", "_s"), ("c50", "_db"), ("c80", "_db"), ("d50", ""), ("ts", "_s"), ("g", "_db"),
-)  # fmt: skip
 
 _DIRECT_S = 0.0025  # half the window that holds the direct sound of a measured response
 _RING_PERIODS = 7.0  # a band filter rings down by 60 dB in this many periods of its centre …
@@ -38,6 +34,10 @@ _LATER_S = (0.05, 0.08, _DIRECT_S)
 _GUESSED = 0.1  # at most this share of an energy may be extrapolated: 0.4 dB, if the guess is wrong altogether
 _NOTHING = 1e-5  # later energy below -50 dB of all is the ringing of the filters, not a room
 _MIDDLE = tuple(band_of(f, 1) for f in (500.0, 1000.0))
+_MEASURED, _NO_DECAY, _NOISE, _CUT, _STEPS, _RINGING, _NOTHING_LATER = (  # members of an enumeration are slow in numpy
+    int(why) for why in (Why.MEASURED, Why.NO_DECAY, Why.NOISE, Why.CUT, Why.STEPS, Why.RINGING, Why.NOTHING_LATER)
+)
+_FIT_STEPS, _FIT_UNKNOWN = int(Fit.STEPS), int(Fit.UNKNOWN)
 _SPEECH = tuple(band_of(f, 1) for f in OCTAVES_HZ)
 
 
@@ -93,13 +93,14 @@ class Values:
     """Labels of one response.
 
     Args:
-        values: (parameter, 1 + band) of :data:`BAND_PARAMETERS`, broadband first. reasons: why, where they are nan.
-        single: value and reason of those that are one number.
+        values: (parameter, 1 + band) of :data:`~roomgen.acoustics.label_reasons.BAND_PARAMETERS`, broadband first.
+        reasons: why, where they are nan. single, single_reasons: the same of DRR, mean RT60 and STI.
     """
 
     values: Floats
     reasons: Codes
-    single: dict[str, tuple[float, int]]
+    single: tuple[float, ...]
+    single_reasons: tuple[int, ...]
 
 
 @np.errstate(divide="ignore", invalid="ignore")
@@ -113,8 +114,8 @@ def measure_one(response: NDArray[Any], given: NDArray[Any] | None, onset_s: flo
         rise_s = RISE_PERIODS * max(b.period_s for b in spectrum.bands)
         blocks = _joined(blocks, energy_of_bands(given[:, : len(response)], onset=onset, fs_hz=fs_hz, rise_s=rise_s))
     curve = _curve(blocks, response, spectrum)
-    ended = np.where(curve.noise > 0.0, Why.NOISE, Why.CUT)
-    ended[np.isinf(curve.tail)] = Why.NO_DECAY
+    ended = np.where(curve.noise > 0.0, _NOISE, _CUT)
+    ended[np.isinf(curve.tail)] = _NO_DECAY
 
     n = len(spectrum.bands) + 1
     values, reasons = np.empty((len(BAND_PARAMETERS), n)), np.zeros((len(BAND_PARAMETERS), n), dtype=np.int8)
@@ -132,14 +133,11 @@ def measure_one(response: NDArray[Any], given: NDArray[Any] | None, onset_s: flo
         strength = strength_db(curve.total * peak**2, spectrum.free_field_energy)
         reasons[7] = np.where(late < _GUESSED, 0, ended)[:n]
         values[7] = np.where(reasons[7] == 0, strength[:n], np.nan)
-    single = {
-        "rt60_mid_s": (np.nan, int(Why.NO_BAND)),
-        "drr_db": (float(ratios[2, 0]), int(why_ratios[2, 0])),
-        "sti": _sti(curve, blocks, ended, spectrum),
-    }
+    sti, why_sti = _sti(curve, blocks, ended, spectrum)
+    middle, why_middle = np.nan, int(Why.NO_BAND)
     if spectrum.middle is not None:
-        single["rt60_mid_s"] = float(times[0, spectrum.middle].mean()), int(why_times[0, spectrum.middle].max())
-    return Values(values, reasons, single)
+        middle, why_middle = float(times[0, spectrum.middle].mean()), int(why_times[0, spectrum.middle].max())
+    return Values(values, reasons, (float(ratios[2, 0]), middle, sti), (int(why_ratios[2, 0]), why_middle, why_sti))
 
 
 def _joined(blocks: BlockEnergy, bands: BlockEnergy) -> BlockEnergy:
@@ -177,8 +175,8 @@ def _curve(blocks: BlockEnergy, response: NDArray[Any], spectrum: Spectrum) -> D
 def _decay_times(curve: DecayCurve, ended: Codes, spectrum: Spectrum) -> tuple[Floats, Codes]:
     """Return (T30 T20 EDT, signal) decay times in s, and why where they are nan."""
     time, fit = fit_decays(curve, _FITS_DB)
-    why = np.where(time < np.maximum(_FIT_PERIODS * spectrum.period_s, _SHORTEST_S), Why.RINGING, Why.MEASURED)
-    why = np.where(fit == Fit.STEPS, Why.STEPS, np.where(fit == Fit.UNKNOWN, ended, why))
+    why = np.where(time < np.maximum(_FIT_PERIODS * spectrum.period_s, _SHORTEST_S), _RINGING, _MEASURED)
+    why = np.where(fit == _FIT_STEPS, _STEPS, np.where(fit == _FIT_UNKNOWN, ended, why))
     return np.where(why == 0, time, np.nan), why
 
 
@@ -186,8 +184,8 @@ def _early_to_late(curve: DecayCurve, blocks: BlockEnergy, ended: Codes, fs_hz: 
     """Return (50 ms 80 ms direct sound, signal) ratios in dB, why where they are nan, and the early share of all energy."""
     late = np.stack([_later(curve, blocks, t * fs_hz) for t in _LATER_S])
     share = late / curve.total
-    why = np.where(curve.tail < _GUESSED * late, Why.MEASURED, ended)
-    why = np.where((share > _NOTHING) & (share < 1.0), why, Why.NOTHING_LATER)
+    why = np.where(curve.tail < _GUESSED * late, _MEASURED, ended)
+    why = np.where((share > _NOTHING) & (share < 1.0), why, _NOTHING_LATER)
     why = np.where(np.isnan(late), ended, why)
     return np.where(why == 0, 10.0 * np.log10(1.0 / share - 1.0), np.nan), why, 1.0 - share
 
@@ -226,4 +224,4 @@ def _sti(curve: DecayCurve, blocks: BlockEnergy, ended: Codes, spectrum: Spectru
         energy = np.where(np.arange(energy.shape[1]) < end[:, None], energy - curve.noise[rows, None], 0.0)
     energy[:, 0] += blocks.before[rows]
     depth = modulation_transfer(energy, hop_s=curve.hop_s, tail=curve.tail[rows], tail_rate=curve.tail_rate[rows], end=end)
-    return speech_transmission_index(depth), int(Why.MEASURED)
+    return speech_transmission_index(depth), _MEASURED

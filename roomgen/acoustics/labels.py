@@ -8,7 +8,6 @@ All follow ISO 3382-1 (2009), broadband and per octave band or third of an octav
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import Any
@@ -16,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from roomgen.acoustics.compiled import announced
 from roomgen.acoustics.decay_curve import find_onset
 from roomgen.acoustics.label_bands import Band, BandKind, band_of, label_bands
-from roomgen.acoustics.label_reasons import Why
-from roomgen.acoustics.label_values import BAND_PARAMETERS, Noise, Spectrum, measure_one
+from roomgen.acoustics.label_reasons import BAND_PARAMETERS, SINGLE_PARAMETERS, Reasons, Why
+from roomgen.acoustics.label_values import Noise, Spectrum, measure_one
 from roomgen.acoustics.modulation import OCTAVES_HZ
 from roomgen.acoustics.strength import POINT_SOURCE
 from roomgen.errors import RoomgenError
@@ -71,7 +71,7 @@ class Labels:
     d50_bands: Floats
     ts_bands_s: Floats
     g_bands_db: Floats
-    why: Mapping[str, NDArray[np.int8]] = field(repr=False, compare=False)
+    why: Reasons = field(repr=False, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values, in the order of their declaration, as plain Python floats and (nested) lists of floats."""
@@ -135,7 +135,7 @@ def measure(
     if noise not in ("auto", "none"):
         raise RoomgenError(f"noise = {noise!r} is unknown: 'auto' for measured responses, 'none' for simulated ones.")
     lead, n_samples = rirs.shape[:-1], rirs.shape[-1]
-    centers, filters = label_bands(bands, bands_hz, fs_hz)
+    centers, filters = label_bands(bands, None if bands_hz is None else tuple(bands_hz), fs_hz)
     given = None
     if band_rirs is not None:
         given = _valid_signal(band_rirs, "band_rirs")
@@ -148,11 +148,12 @@ def measure(
     onsets = _per_response(onset_s, lead, "onset_s")
     if onset_s is not None and not ((onsets >= 0.0) & (onsets < n_samples / fs_hz)).all():
         raise RoomgenError(f"onset_s must lie within the response, from 0 to {n_samples / fs_hz:g} s.")
+    warm_up()
     spectrum = _spectrum(filters, float(fs_hz), noise) if reference is None else _with_reference(filters, fs_hz, noise, reference)
     flat = rirs.reshape(-1, n_samples)
     values = np.full((len(flat), len(BAND_PARAMETERS), 1 + len(centers)), np.nan)
-    reasons = np.full(values.shape, Why.SILENT, dtype=np.int8)
-    single = {name: (np.full(len(flat), np.nan), np.full(len(flat), Why.SILENT, dtype=np.int8)) for name in _SINGLE}
+    numbers = np.full((len(flat), len(SINGLE_PARAMETERS)), np.nan)
+    why = Reasons(np.full(values.shape, Why.SILENT, np.int8), np.full(numbers.shape, Why.SILENT, np.int8), lead)
     for i, response in enumerate(flat):  # one by one: each has its own onset, and stays in the cache of the processor
         if (response == response[0]).all():
             continue  # silence, a mere offset, a single sample
@@ -160,26 +161,31 @@ def measure(
         if onset_s is None:
             onsets[i] = find_onset(response) / fs_hz
         one = measure_one(response / peak, None if given is None else given[i] / peak, onsets[i], float(peak), spectrum)
-        values[i], reasons[i] = one.values, one.reasons
-        for name, (found, code) in one.single.items():
-            single[name][0][i], single[name][1][i] = found, code
+        values[i], numbers[i] = one.values, one.single
+        why.of_bands[i], why.of_single[i] = one.reasons, one.single_reasons
     if drr_db is not None:
-        exact = _per_response(drr_db, lead, "drr_db")
-        single["drr_db"] = exact, np.where(np.isnan(exact), single["drr_db"][1], Why.MEASURED).astype(np.int8)
+        numbers[:, 0] = _per_response(drr_db, lead, "drr_db")
+        why.of_single[~np.isnan(numbers[:, 0]), 0] = Why.MEASURED
 
     named: dict[str, Any] = {"direct_delay_s": onsets.reshape(lead), "band_hz": np.array(centers)}
-    why: dict[str, NDArray[np.int8]] = {}
-    for name, (numbers, codes) in single.items():
-        named[name], why[name] = numbers.reshape(lead), codes.reshape(lead)
+    for p, name in enumerate(SINGLE_PARAMETERS):
+        named[name] = numbers[:, p].reshape(lead)
     for p, (name, unit) in enumerate(BAND_PARAMETERS):
-        for key, column, shape in ((name + unit, 0, lead), (f"{name}_bands{unit}", slice(1, None), (*lead, len(centers)))):
-            named[key], why[key] = values[:, p, column].reshape(shape), reasons[:, p, column].reshape(shape)
+        named[name + unit] = values[:, p, 0].reshape(lead)
+        named[f"{name}_bands{unit}"] = values[:, p, 1:].reshape(*lead, len(centers))
     if not lead:
         named.update({name: float(value) for name, value in named.items() if value.ndim == 0})
     return Labels(**named, why=why)
 
 
-_SINGLE = ("rt60_mid_s", "drr_db", "sti")
+@lru_cache(maxsize=1)
+def warm_up() -> None:
+    """Load the compiled loops, or compile them where that has never been done; only then say on stderr what takes so long."""
+    with announced("the measurement of labels"):
+        decay = np.exp(-0.02 * np.arange(2000.0)) * np.cos(np.arange(2000.0))
+        for response in (decay, decay.astype(np.float32)):
+            measure_one(response, None, 0.0, 1.0, _spectrum((), 16000.0, "auto"))
+            measure_one(response, response[None], 0.0, 1.0, _spectrum((band_of(1000.0, 1),), 16000.0, "none"))
 
 
 @lru_cache(maxsize=32)

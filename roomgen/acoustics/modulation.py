@@ -24,7 +24,6 @@ MODULATION_HZ = (0.63, 0.8, 1.0, 1.25, 1.6, 2.0, 2.5, 3.15, 4.0, 5.0, 6.3, 8.0, 
 # IEC 60268-16 (2020), table A.1, male: weight of each octave, and of what neighbouring octaves have in common.
 _WEIGHT = np.array([0.085, 0.127, 0.230, 0.233, 0.309, 0.224, 0.173])
 _REDUNDANCY = np.array([0.085, 0.078, 0.065, 0.011, 0.047, 0.095])
-_TOGETHER = 4  # blocks of a decay curve that are one here
 _CLEAREST_DB = 15.0  # apparent signal-to-noise ratios count from -15 to 15 dB
 
 
@@ -37,16 +36,12 @@ def modulation_transfer(energy: Floats, *, hop_s: float, tail: Floats, tail_rate
         tail_rate: (band,) … by this rate in 1/s.
         end: (band,) the number of blocks before the tail.
     """
-    n_bands, n_blocks = energy.shape
-    coarse = np.zeros((n_bands, -(-n_blocks // _TOGETHER) * _TOGETHER))
-    coarse[:, :n_blocks] = energy
-    coarse = coarse.reshape(n_bands, -1, _TOGETHER).sum(axis=2)
-    omega, table, smear = _phases(1 << max(coarse.shape[1] - 1, 1).bit_length(), hop_s)
-    parts = (coarse @ table[: coarse.shape[1]]) / smear
-    n = len(MODULATION_HZ)
-    moved = parts[:, :n] + 1j * parts[:, n:]
+    n_blocks = energy.shape[1]
+    omega, table = _phases(1 << max(n_blocks - 1, 1).bit_length(), hop_s)
+    parts = energy @ table[:n_blocks]
+    moved = parts[:, : len(omega)] + 1j * parts[:, len(omega) :]
     rate = np.where(tail > 0.0, tail_rate, 1.0)[:, None]
-    begin_s = (end[:, None] - 0.5 * _TOGETHER) * hop_s  # blocks stand at their centres: half a block is dropped on either side
+    begin_s = (end[:, None] - 0.5) * hop_s  # blocks stand at their centres: half a block is dropped on either side
     moved += tail[:, None] * rate / (rate + 1j * omega) * np.exp(-1j * omega * begin_s)
     return np.asarray(np.abs(moved) / (energy.sum(axis=1) + tail)[:, None])
 
@@ -64,9 +59,8 @@ def speech_transmission_index(depth: Floats) -> float:
 
 
 @lru_cache(maxsize=8)
-def _phases(n_blocks: int, hop_s: float) -> tuple[Floats, Floats, Floats]:
-    """Return angular frequencies, cosines and negative sines (block, 2 · frequency), and what a block's length takes off them."""
+def _phases(n_blocks: int, hop_s: float) -> tuple[Floats, Floats]:
+    """Return angular frequencies, and the cosines and negative sines of the beginnings of blocks, (block, 2 · frequency)."""
     omega = 2.0 * np.pi * np.array(MODULATION_HZ)
-    phase = np.arange(n_blocks)[:, None] * (_TOGETHER * hop_s) * omega
-    smear = np.sinc(np.array(MODULATION_HZ) * _TOGETHER * hop_s)
-    return omega, np.concatenate([np.cos(phase), -np.sin(phase)], axis=1), np.concatenate([smear, smear])
+    phase = np.arange(n_blocks)[:, None] * hop_s * omega
+    return omega, np.concatenate([np.cos(phase), -np.sin(phase)], axis=1)

@@ -12,13 +12,9 @@ exponentials: Xiang & Goggans, "Evaluation of decay times in coupled spaces", JA
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 import numpy as np
-from numba.core import event
 from numpy.typing import NDArray
 
 from roomgen.acoustics.noise_floor_kernels import find_floor
@@ -55,32 +51,9 @@ def find_floors(energy: Floats, *, hop_s: float, period_s: Floats, width_hz: Flo
         width_hz: (signal,) width of its band.
         stop: (signal,) blocks from here on are not to be used.
     """
-    warm_up()
     n = len(energy)
     cut, noise, tail, rate = stop.copy(), np.zeros(n), np.full(n, np.inf), np.zeros(n)
     width = np.maximum(np.ceil(np.maximum(_INTERVAL_PERIODS * period_s, _SHORTEST_S) / hop_s), 1.0).astype(np.int64)
     for s in range(n):
         cut[s], noise[s], tail[s], rate[s] = find_floor(energy[s, : stop[s]], width[s], width_hz[s] * hop_s)
     return Floors(cut, noise, tail, rate / hop_s)
-
-
-@lru_cache(maxsize=1)
-def warm_up() -> None:
-    """Load the compiled fit, or compile it where that has never been done; only then say on stderr what takes so long."""
-    with event.install_listener("numba:compile", _Announcement()):
-        find_floor(np.exp(-0.1 * np.arange(200.0)) + 1e-6, 1, 1.0)
-
-
-class _Announcement(event.Listener):
-    """Says once that something is being compiled; numba tells it only when its cache has nothing."""
-
-    def __init__(self) -> None:
-        self.said = False
-
-    def on_start(self, event: Any) -> None:
-        if not self.said:
-            print("roomgen: compiling the measurement of labels (once, some seconds) …", file=sys.stderr, flush=True)
-            self.said = True
-
-    def on_end(self, event: Any) -> None:
-        pass
