@@ -35,7 +35,7 @@ from numpy.typing import ArrayLike, NDArray
 from roomgen.acoustics.air import Air, speed_of_sound_m_s
 from roomgen.acoustics.bands import band_weights, octave_centers
 from roomgen.acoustics.coherence import coherent_terms
-from roomgen.acoustics.diffuse_energy import RoomEnergy, diffuse_energy
+from roomgen.acoustics.diffuse_energy import diffuse_energy
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.sampled_decay import SampledDecay
 from roomgen.errors import RoomgenError
@@ -45,6 +45,11 @@ _MERGED = 0.02
 _DB = 10.0 / np.log(10.0)
 _T30_DB = (-5.0, -35.0)
 _LINE = np.polynomial.legendre.leggauss(8)  # nodes and weights of a mean over the straight part of a decay
+_AWAY = np.array([1.0, 0.8, 0.5, 0.1])
+"""What is found of the energy of modes, per octave from 125 Hz on, further than 5 % of a room's size from its walls: the mean over
+positions counts what adds up within a quarter of a wavelength of them (images of six rooms, 30 positions each)."""
+
+_END_POINTS = 80  # at which images and diffuse field are compared
 _POINTS = 400  # of the decay of all bands together
 _BEYOND_DB = np.arange(10.0, 81.0, 10.0)  # at which a decay is looked at after the last bin of its energies
 
@@ -109,28 +114,40 @@ def energy_density(
         return _responses(room, fs_hz, air, bands=True).density(times)
     if room.scatters:
         return _scattered(room, fs_hz, air, times, modes=False)
-    return _images(room, _kappa_per_m(room, fs_hz), fs_hz, air).density(times)
+    return _images(room, _kappa_per_m(room, fs_hz), *_medium(air, fs_hz)).density(times)
 
 
-def specular_density(room: Shoebox, *, fs_hz: float, t_s: ArrayLike) -> NDArray[np.float64]:
-    """Return E_b(t) of images alone, without air, with what they add by being in phase, as if all bands were band b.
-
-    It is what noise must have that goes on in place of images.
-
-    Args:
-        t_s: (time,) seconds since the emission.
-
-    Returns:
-        (band, time) in 1/(m² s).
-    """
+def image_density(room: Shoebox, *, fs_hz: float, t_s: ArrayLike, c_m_s: float) -> NDArray[np.float64]:
+    """Return :func:`energy_density` of images alone, which lose what is scattered, without air: (band, time)."""
     times = np.atleast_1d(np.asarray(t_s, dtype=np.float64))
-    kappa = _kappa_per_m(room, fs_hz)
     if room.scatters:
-        images = _start(room, None) * diffuse_energy(room, fs_hz=fs_hz, c_m_s=speed_of_sound_m_s(None)).specular_at(times)
-    else:
-        images = _images(room, kappa, fs_hz, None).density(times)
-    shares = _band_shares(fs_hz)[: len(images), None]
-    return np.asarray(images + _modes(room, kappa, fs_hz, None, len(images)).density(times) / shares)
+        return np.asarray(_start(room, c_m_s) * diffuse_energy(room, fs_hz=fs_hz, c_m_s=c_m_s).specular_at(times))
+    kappa = _kappa_per_m(room, fs_hz)
+    return _images(room, kappa, c_m_s, np.zeros(kappa.shape[1])).density(times)
+
+
+def specular_density(room: Shoebox, *, fs_hz: float, t_s: ArrayLike, c_m_s: float) -> NDArray[np.float64]:
+    """Return :func:`image_density` with what images add by being in phase, as if all bands were band b: (band, time).
+
+    It is what noise must have that goes on in place of images, away from walls.
+    """
+    images = image_density(room, fs_hz=fs_hz, t_s=t_s, c_m_s=c_m_s)
+    times = np.atleast_1d(np.asarray(t_s, dtype=np.float64))
+    modes = _modes(room, _kappa_per_m(room, fs_hz), fs_hz, c_m_s, np.zeros(len(images))).density(times)
+    modes[: len(_AWAY)] *= _AWAY[: len(modes), None]
+    modes[len(_AWAY) :] = 0.0
+    return np.asarray(images + modes / _band_shares(fs_hz)[: len(images), None])
+
+
+@lru_cache(maxsize=64)
+def specular_end_s(room: Shoebox, *, fs_hz: float, c_m_s: float, floor_db: float) -> float:
+    """Return from when on images lie below the diffuse field by ``floor_db`` in every band; infinite where they never do."""
+    energy = diffuse_energy(room, fs_hz=fs_hz, c_m_s=c_m_s)
+    t_s = energy.time_s.max() * np.linspace(0.0, 1.0, _END_POINTS) ** 2
+    specular = specular_density(room, fs_hz=fs_hz, t_s=t_s, c_m_s=c_m_s)
+    covered = np.all(specular <= 10.0 ** (-0.1 * floor_db) * _start(room, c_m_s) * energy.diffuse_at(t_s), axis=0)
+    last = int(np.flatnonzero(~covered)[-1])
+    return float(t_s[last + 1]) if last + 1 < len(t_s) else float(np.inf)
 
 
 def decay_curve(room: Shoebox, *, fs_hz: float, t_s: ArrayLike, air: Air | None = None) -> NDArray[np.float64]:
@@ -143,7 +160,7 @@ def decay_curve(room: Shoebox, *, fs_hz: float, t_s: ArrayLike, air: Air | None 
     _check_decays(room, kappa, fs_hz, air)
     if room.scatters:
         return _sampled(room, fs_hz, air, modes=False).curve(times)
-    return _images(room, kappa, fs_hz, air).curve(times)
+    return _images(room, kappa, *_medium(air, fs_hz)).curve(times)
 
 
 def predict_rt60_s(room: Shoebox, *, fs_hz: float, air: Air | None = None) -> float:
@@ -227,21 +244,25 @@ def _air_per_m(air: Air | None, fs_hz: float) -> NDArray[np.float64]:
     return np.zeros(len(centers)) if air is None else air.energy_absorption_per_m(centers)
 
 
-def _images(room: Shoebox, kappa: NDArray[np.float64], fs_hz: float, air: Air | None) -> Mixture:
+def _medium(air: Air | None, fs_hz: float) -> tuple[float, NDArray[np.float64]]:
+    """Return the speed of sound in m/s and the damping by air: (band,) in 1/m."""
+    return speed_of_sound_m_s(air), _air_per_m(air, fs_hz)
+
+
+def _images(room: Shoebox, kappa: NDArray[np.float64], c: float, air_per_m: NDArray[np.float64]) -> Mixture:
     """Return the decay of images in every band: (band, direction)."""
-    rate = speed_of_sound_m_s(air) * (kappa.T @ _octant()[0] + _air_per_m(air, fs_hz)[:, None])
-    return Mixture(np.broadcast_to(_start(room, air) * _octant()[1], rate.shape), rate)
+    rate = c * (kappa.T @ _octant()[0] + air_per_m[:, None])
+    return Mixture(np.broadcast_to(_start(room, c) * _octant()[1], rate.shape), rate)
 
 
-def _start(room: Shoebox, air: Air | None) -> float:
-    return speed_of_sound_m_s(air) / (4.0 * np.pi * room.volume_m3)
+def _start(room: Shoebox, c: float) -> float:
+    return c / (4.0 * np.pi * room.volume_m3)
 
 
-def _modes(room: Shoebox, kappa: NDArray[np.float64], fs_hz: float, air: Air | None, bands: int) -> Mixture:
+def _modes(room: Shoebox, kappa: NDArray[np.float64], fs_hz: float, c: float, air_per_m: NDArray[np.float64]) -> Mixture:
     """Return what images add by being in phase, in every band: (band, term)."""
-    c = speed_of_sound_m_s(air)
     weight, rate, band = coherent_terms(kappa, room.size_m, fs_hz=fs_hz, c_m_s=c)
-    return _thinned(_start(room, air) * weight, rate + c * _air_per_m(air, fs_hz)[band], band, bands)
+    return _thinned(_start(room, c) * weight, rate + c * air_per_m[band], band, len(air_per_m))
 
 
 @lru_cache(maxsize=8)  # a room is asked for its duration and its RT60 one after the other
@@ -251,10 +272,10 @@ def _responses(room: Shoebox, fs_hz: float, air: Air | None, bands: bool) -> Mix
     _check_decays(room, kappa, fs_hz, air)
     if room.scatters:
         return _sampled(room, fs_hz, air, modes=True) if bands else _sampled_sum(room, fs_hz, air)
-    images, shares = _images(room, kappa, fs_hz, air), _band_shares(fs_hz)
+    images, shares = _images(room, kappa, *_medium(air, fs_hz)), _band_shares(fs_hz)
     count = len(images.rate)
     weight, rate, band = coherent_terms(kappa, room.size_m, fs_hz=fs_hz, c_m_s=speed_of_sound_m_s(air))
-    modes = (_start(room, air) * weight, rate + speed_of_sound_m_s(air) * _air_per_m(air, fs_hz)[band])
+    modes = (_start(room, speed_of_sound_m_s(air)) * weight, rate + speed_of_sound_m_s(air) * _air_per_m(air, fs_hz)[band])
     if bands:
         of_images = (shares[:count, None] * images.weight, images.rate)
         row = np.concatenate([np.repeat(np.arange(count), images.rate.shape[1]), band])
@@ -292,13 +313,13 @@ def _scattered(room: Shoebox, fs_hz: float, air: Air | None, t_s: NDArray[np.flo
 
     With modes, each band has its share of the spectrum; without, as if all bands were band b.
     """
-    c = speed_of_sound_m_s(air)
-    energy: RoomEnergy = diffuse_energy(room, fs_hz=fs_hz, c_m_s=c)
-    found = _start(room, air) * (energy.specular_at(t_s) + energy.diffuse_at(t_s))
-    found *= np.exp(-c * _air_per_m(air, fs_hz)[:, None] * t_s)
+    c, air_per_m = _medium(air, fs_hz)
+    energy = diffuse_energy(room, fs_hz=fs_hz, c_m_s=c)
+    found = _start(room, c) * (energy.specular_at(t_s) + energy.diffuse_at(t_s))
+    found *= np.exp(-c * air_per_m[:, None] * t_s)
     if modes:
         found *= _band_shares(fs_hz)[: len(found), None]
-        found += _modes(room, _kappa_per_m(room, fs_hz), fs_hz, air, len(found)).density(t_s)
+        found += _modes(room, _kappa_per_m(room, fs_hz), fs_hz, c, air_per_m).density(t_s)
     return np.asarray(found)
 
 

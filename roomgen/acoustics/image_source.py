@@ -22,18 +22,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roomgen.acoustics.bands import fft_band_weights
-from roomgen.acoustics.decay import energy_density
+from roomgen.acoustics.decay import image_density
+from roomgen.acoustics.diffuse_field import LEVEL_STEP_S, DiffuseField, Heard, image_fade
 from roomgen.acoustics.direct_sound import direct_to_reverberant_db
 from roomgen.acoustics.directivity import OMNI, Directivity
 from roomgen.acoustics.highpass import highpass
 from roomgen.acoustics.image_tables import Axis, image_axes, reach_m, scene_synthesis
 from roomgen.acoustics.scene import Response, Scene
-from roomgen.acoustics.spreading import EDGE_HALF_WIDTH, OVERSAMPLING, START_ROW, TAPS, Synthesis, kernel_table
+from roomgen.acoustics.spreading import OVERSAMPLING, START_ROW, TAPS, Synthesis, kernel_table
 
 Grid = NDArray[np.float32]
 _SEED_MASK = (1 << 63) - 1
-_LEVEL_S = 0.03  # of images that set the level of the tail
-_TAIL_STEP_S = 0.01  # the predicted decay is smooth: over this time it is a straight line in decibels
+_LEVEL_S = 0.03  # of images that set the level of the field that goes on in their place
 
 
 def image_source(scene: Scene, *, parts: bool = True) -> Response:
@@ -53,12 +53,15 @@ def image_source(scene: Scene, *, parts: bool = True) -> Response:
     shape = (len(scene.sources_m), len(scene.mics_m))
     rir = np.empty((*shape, scene.n_samples), dtype=np.float32)
     band_rirs = np.empty((*shape, len(weights), scene.n_samples), dtype=np.float32) if parts else None
-    grid = _empty_grid(filters, axes)
+    grid, field = _empty_grid(filters, axes), DiffuseField.of(scene)
     for s, m in np.ndindex(shape):
         grid[:] = 0.0
         add_pair(grid, scene, axes, s, m)
-        if scene.options.tail_after_s is not None:
-            _add_tail(grid, scene, axes, s, m, first=int(np.ceil(scene.options.tail_after_s * scene.fs_hz)))
+        if field is not None:
+            level = tail_level(scene, axes, s, m)
+            if level is not None:
+                _fade(grid, scene)
+            _add_field(grid, field.heard(s, m, tail_level=level), scene)
         spectrum = filters.spectrum(grid)
         total = filters.sum_spectrum(spectrum)
         rir[s, m] = _respond(scene, filters, total)
@@ -117,39 +120,48 @@ def _toward(axis: Axis, ends: tuple[Directivity, Directivity], offsets_m: NDArra
     return np.stack([axis.towards(mic, offsets_m, of_source=False), axis.towards(source, offsets_m, of_source=True)])
 
 
-def _add_tail(grid: Grid, scene: Scene, axes: tuple[Axis, Axis, Axis], source: int, mic: int, *, first: int) -> None:
-    """Continue a grid with noise from the sample ``first`` on, where its images end.
-
-    Each sample of noise is a pulse like an image. Its variance in each band falls as :func:`energy_density` predicts for
-    images, from the level that images had at last; where pulses of one kind end those of the other begin, so there is nothing
-    to cross-fade. Each source and microphone has noise of its own.
-    """
-    count = scene.n_samples + EDGE_HALF_WIDTH - first
-    if count <= 0:
-        return
-    step = int(_TAIL_STEP_S * scene.fs_hz)
-    time_s = (first + step * np.arange(count // step + 2)) / scene.fs_hz
-    # Without air: a grid goes through the air of the scene as a whole.
-    density = energy_density(scene.room, fs_hz=scene.fs_hz, t_s=time_s)[: grid.shape[1]]
-    density *= _level(scene, axes, source, mic, bands=len(density))[:, None]
-    density *= _diffuse_gain(scene.mic_directivity[mic]) * _diffuse_gain(scene.source_directivity[source]) / scene.fs_hz
-    log_level = 0.5 * np.log(np.maximum(density, np.finfo(np.float64).tiny)).T.astype(np.float32)
-    way = (np.arange(step, dtype=np.float32) / step)[:, None]
-    level = np.exp(log_level[:-1, None] * (1 - way) + log_level[1:, None] * way).reshape(-1, len(density))
-    seeds = np.random.SeedSequence(scene.options.seed & _SEED_MASK, spawn_key=(source, mic))
-    noise = np.random.default_rng(seeds).standard_normal((count, 1), dtype=np.float32)
-    pulses = noise * level[:count]
-    for tap in range(TAPS):
-        row = START_ROW + OVERSAMPLING * first - TAPS // 2 + 1 + tap
-        grid[row : row + OVERSAMPLING * count : OVERSAMPLING, : len(density)] += kernel_table()[0, tap] * pulses
+def _fade(grid: Grid, scene: Scene) -> None:
+    """Fade out the images of a grid where a field takes their place."""
+    first, fade = fade_rows(scene)
+    grid[first : first + len(fade)] *= fade[:, None]
+    grid[first + len(fade) :] = 0.0
 
 
-def _level(scene: Scene, axes: tuple[Axis, Axis, Axis], source: int, mic: int, *, bands: int) -> NDArray[np.float64]:
+def fade_rows(scene: Scene) -> tuple[int, NDArray[np.float32]]:
+    """Return the first grid row that is faded, and what it and the next are multiplied by; later ones are silent."""
+    per_s = OVERSAMPLING * scene.fs_hz
+    last = int(np.ceil(per_s * (scene.options.tail_after_s or 0.0)))
+    fade = image_fade(scene, np.arange(last) / per_s)
+    first = int(np.argmax(fade < 1.0))
+    return START_ROW + first, fade[first:].astype(np.float32)
+
+
+def _add_field(grid: Grid, heard: Heard, scene: Scene) -> None:
+    """Add the pulses that a microphone hears to a grid."""
+    from roomgen.acoustics.pulse_kernels import add_pulses, warm_up
+
+    warm_up()
+    add_pulses(
+        grid.reshape(-1),
+        grid.shape[1],
+        kernel_table(),
+        heard.rows,
+        heard.amplitude,
+        heard.levels.reshape(-1),
+        1.0 / (OVERSAMPLING * scene.fs_hz * LEVEL_STEP_S),
+        START_ROW,
+    )
+
+
+def tail_level(scene: Scene, axes: tuple[Axis, Axis, Axis], source: int, mic: int) -> NDArray[np.float64] | None:
     """Return how the energy of the last images compares with its prediction, in each band: (band,).
 
-    The prediction holds for many images. Between walls of which some are nearly dead there are few, and it can be 10 dB off.
+    The prediction holds for many images. Between walls of which some are nearly dead there are few, and it can be 10 dB off. It is
+    None where nothing goes on in place of images: without ``tail_after_s``, or where a diffuse field covers them before.
     """
-    end_s = reach_m(scene) / scene.c_m_s
+    end_s, switch_s = reach_m(scene) / scene.c_m_s, scene.options.tail_after_s
+    if switch_s is None or end_s < switch_s:
+        return None
     begin_s = end_s - min(_LEVEL_S, 0.5 * end_s)
     # With squared gains, the same walk over all images adds up their energies (but for one of the two factors 1/d).
     squared = [replace(axis, gains=axis.gains**2) for axis in axes]
@@ -159,15 +171,11 @@ def _level(scene: Scene, axes: tuple[Axis, Axis, Axis], source: int, mic: int, *
     add_pair(grid, omni, (squared[0], squared[1], squared[2]), source, mic)
     rows = np.arange(int(OVERSAMPLING * begin_s * scene.fs_hz), int(OVERSAMPLING * end_s * scene.fs_hz))
     distance = rows * scene.c_m_s / (OVERSAMPLING * scene.fs_hz)
-    found = (grid[START_ROW + rows, :bands] / distance[:, None]).sum(axis=0) / kernel_table()[0, :TAPS].sum()
+    found = (grid[START_ROW + rows] / distance[:, None]).sum(axis=0) / kernel_table()[0, :TAPS].sum()
     time_s = begin_s + (end_s - begin_s) * (np.arange(8) + 0.5) / 8
-    predicted = energy_density(scene.room, fs_hz=scene.fs_hz, t_s=time_s)[:bands].mean(axis=1) * (end_s - begin_s)
-    return np.asarray(found / np.maximum(predicted, np.finfo(np.float64).tiny))
-
-
-def _diffuse_gain(pattern: Directivity) -> float:
-    """Return the mean of a pattern's squared gain over all directions."""
-    return pattern.p**2 + (1.0 - pattern.p) ** 2 / 3.0
+    predicted = image_density(scene.room, fs_hz=scene.fs_hz, t_s=time_s, c_m_s=scene.c_m_s).mean(axis=1) * (end_s - begin_s)
+    bands = min(len(predicted), grid.shape[1])
+    return np.asarray(found[:bands] / np.maximum(predicted[:bands], np.finfo(np.float64).tiny))
 
 
 def _respond(scene: Scene, filters: Synthesis, spectra: NDArray[np.complex64]) -> NDArray[np.float32]:

@@ -20,7 +20,6 @@ from roomgen.acoustics.bands import octave_centers
 from roomgen.acoustics.directivity import Directivity
 from roomgen.acoustics.scene import Scene
 from roomgen.acoustics.spreading import EDGE_HALF_WIDTH, OVERSAMPLING, Synthesis, fft_length, synthesis
-from roomgen.errors import RoomgenError
 
 NEGLIGIBLE = 1e-9
 """Images that walls have weakened to less than this in every band (-180 dB) are left out: all of them together stay below
@@ -69,10 +68,8 @@ def image_axes(scene: Scene) -> tuple[Axis, Axis, Axis]:
 
     The factor 1/(4 pi) of a point source is in the gains of the last axis.
     """
-    if scene.room.scatters:
-        raise RoomgenError(f"{scene.room!r}: no engine obeys scattering yet. Leave it out, or set it to 0.")
-    alpha = band_absorption(scene)
-    lanes = lane_count(alpha.shape[1])
+    keep = band_reflection(scene)
+    lanes = lane_count(keep.shape[1])
     axes = []
     for position, index in enumerate(np.argsort(scene.room.size_m, kind="stable")):
         size = scene.room.size_m[index]
@@ -80,23 +77,27 @@ def image_axes(scene: Scene) -> tuple[Axis, Axis, Axis]:
         if scene.options.max_order is not None:
             most = min(most, scene.options.max_order)
         cells = np.arange(-most, most + 1)
-        near, far = np.sqrt(1.0 - alpha[2 * index : 2 * index + 2])
+        near, far = np.sqrt(keep[2 * index : 2 * index + 2])
         hits = np.abs(cells)[:, None]
         gains = near ** ((hits + (cells[:, None] < 0)) // 2) * far ** ((hits + (cells[:, None] > 0)) // 2)
         heard = np.flatnonzero(gains.max(axis=1) >= NEGLIGIBLE)
         kept = slice(heard[0], heard[-1] + 1)
         padded = np.zeros((len(heard), lanes), dtype=np.float32)
-        padded[:, : alpha.shape[1]] = gains[kept] / (4.0 * np.pi if position == 2 else 1.0)
+        padded[:, : keep.shape[1]] = gains[kept] / (4.0 * np.pi if position == 2 else 1.0)
         axes.append(Axis(int(index), size, cells[kept], padded))
     return axes[0], axes[1], axes[2]
 
 
-def band_absorption(scene: Scene) -> NDArray[np.float64]:
-    """Return the energy absorption that an engine needs: (6 walls, band), with one band only where all bands are equal."""
-    alpha = scene.room.absorption(scene.fs_hz)
-    if scene.air is None and np.all(alpha == alpha[:, :1]):
-        return alpha[:, :1]
-    return alpha
+def band_reflection(scene: Scene) -> NDArray[np.float64]:
+    """Return the energy that image sources keep at a reflection: (6 walls, band), with one band only where all are equal."""
+    keep = 1.0 - scene.room.absorption(scene.fs_hz)
+    scattering = scene.room.scattering(scene.fs_hz)
+    one_band = scene.air is None and np.all(keep == keep[:, :1]) and np.all(scattering == scattering[:, :1])
+    if scene.options.tail_after_s is not None:
+        one_band = False  # what images add by being in phase differs from band to band
+    if scene.room.scatters:
+        keep = keep * (1.0 - scattering)
+    return keep[:, :1] if one_band else keep
 
 
 def air_absorption_per_m(scene: Scene) -> tuple[float, ...] | None:
@@ -113,7 +114,7 @@ def scene_synthesis(scene: Scene) -> Synthesis:
     if air is not None:
         # Half of it for the amplitude; metres that sound travels during one row of a grid.
         air = tuple(0.5 * m * scene.c_m_s / (OVERSAMPLING * scene.fs_hz) for m in air)
-    return synthesis(n_fft, scene.fs_hz, band_absorption(scene).shape[1], air)
+    return synthesis(n_fft, scene.fs_hz, band_reflection(scene).shape[1], air)
 
 
 def lane_count(bands: int) -> int:
@@ -122,8 +123,17 @@ def lane_count(bands: int) -> int:
 
 
 def reach_m(scene: Scene) -> float:
-    """Return how far away images are heard: those whose band-limited pulse begins before the response (or its exact part) ends."""
+    """Return how far away images are heard.
+
+    Those are whose band-limited pulse begins before the response (or its exact part) ends, and before a diffuse field covers them.
+    """
     last_s = (scene.n_samples + EDGE_HALF_WIDTH) / scene.fs_hz
-    if scene.options.tail_after_s is not None:
-        last_s = min(last_s, scene.options.tail_after_s)
+    options = scene.options
+    if options.tail_after_s is not None:
+        last_s = min(last_s, options.tail_after_s)
+    if scene.room.scatters and options.specular_floor_db is not None:
+        from roomgen.acoustics.decay import specular_end_s  # mirrors have no need of it
+
+        end_s = specular_end_s(scene.room, fs_hz=scene.fs_hz, c_m_s=scene.c_m_s, floor_db=options.specular_floor_db)
+        last_s = min(last_s, end_s)
     return scene.c_m_s * last_s

@@ -5,6 +5,7 @@ It gets a :class:`Scene` (checked by :func:`make_scene`) and returns a :class:`R
 - sample 0 is the instant of emission: the direct sound arrives at distance / c, to a fraction of a sample;
 - the pressure of a point source is 1/(4 pi r), and a wall reflects with +sqrt(1 - absorption) in each octave band;
 - the response is ``scene.n_samples`` long for every pair: later sound is cut off, missing sound is zero;
+- what walls scatter is a diffuse field, drawn from the seed and the number of the source alone, the same for all microphones;
 - nothing depends on the number of threads, on earlier calls or on the time.
 """
 
@@ -35,9 +36,11 @@ class ImageOptions:
             images that arrive within the response. None: all of them.
         randomize_m: move every image of second order and higher by up to this much along each axis, against sweeping
             echoes in regular rooms. The direct sound and first reflections never move.
-        seed: what the moves and the noise tail are drawn from.
-        tail_after_s: compute images up to this time only and continue with seeded noise under the predicted decay of each
-            band. Faster, not exact; None: exact throughout.
+        seed: what the moves and the diffuse field are drawn from.
+        tail_after_s: compute images up to this time only; from then on a diffuse field goes on in their place, under the
+            predicted decay of each band. Faster, not exact; None: exact throughout.
+        specular_floor_db: where walls scatter, images end when they lie this far below the diffuse field in every band. None:
+            never.
         highpass_hz: corner of a second-order Butterworth high-pass (causal), or None.
     """
 
@@ -46,6 +49,7 @@ class ImageOptions:
     seed: int = 0
     tail_after_s: float | None = None
     highpass_hz: float | None = None
+    specular_floor_db: float | None = 40.0
 
     def __post_init__(self) -> None:
         if self.max_order is not None and self.max_order < 0:
@@ -54,6 +58,8 @@ class ImageOptions:
             raise RoomgenError(f"randomize_m = {self.randomize_m} is outside 0…1 m; 0.08 is usual.")
         if self.tail_after_s is not None and not self.tail_after_s >= 0.02:
             raise RoomgenError(f"tail_after_s = {self.tail_after_s} is too early: give at least 0.02 s, better 0.15 s.")
+        if self.specular_floor_db is not None and not self.specular_floor_db >= 20.0:
+            raise RoomgenError(f"specular_floor_db = {self.specular_floor_db} is audible: give at least 20 dB; 40 is usual.")
         if self.highpass_hz is not None and not self.highpass_hz > 0:
             raise RoomgenError(f"highpass_hz = {self.highpass_hz} must be positive, or None for no high-pass.")
 

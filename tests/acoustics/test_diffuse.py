@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy import signal
 
 from roomgen.acoustics.air import Air, speed_of_sound_m_s
 from roomgen.acoustics.bands import octave_centers
 from roomgen.acoustics.decay import decay_curve, decay_time_s, energy_density, predict_rt60_bands_s, predict_rt60_s
 from roomgen.acoustics.diffuse_energy import diffuse_energy
+from roomgen.acoustics.directivity import Directivity
+from roomgen.acoustics.image_source import image_source
 from roomgen.acoustics.materials import material_names
 from roomgen.acoustics.rooms import Shoebox
+from roomgen.acoustics.scene import ImageOptions, make_scene
 from roomgen.errors import RoomgenError
 from tests.acoustics.rays import ray_energies, t30_s
 
@@ -144,3 +150,129 @@ def test_a_room_that_never_decays_is_refused_however_it_scatters():
     # Two rigid opposite walls keep nothing for ever where they scatter.
     walls = [0.0, 0.0, 0.3, 0.3, 0.3, 0.3]
     assert predict_rt60_s(Shoebox((5, 4, 3), absorption=walls, scattering=0.5), fs_hz=16000) < 1.0
+
+
+# What microphones hear
+
+PULSES = {"absorption": [0.1, 0.15, 0.12, 0.2, 0.1, 0.15], "scattering": 0.6}
+SIZE = (6.2, 4.7, 3.1)
+
+
+def heard(mics, *, source=(1.2, 3.1, 1.4), walls=None, engine=image_source, **settings):
+    settings.setdefault("duration_s", 0.4)
+    return engine(make_scene(Shoebox(SIZE, **(walls or PULSES)), sources=[source], mics=mics, **settings)).rir[0].astype(float)
+
+
+def field_alone(mics, **settings):
+    """What is scattered: the response less that of its images, which lose the same."""
+    mirrors = {"absorption": 1 - np.outer(1 - np.array(PULSES["absorption"]), np.full(7, 0.4))}
+    options = settings.pop("options", ImageOptions())
+    whole = heard(mics, options=replace(options, specular_floor_db=None), **settings)
+    return whole - heard(mics, walls=mirrors, options=options, **settings)
+
+
+def test_scattering_of_nothing_changes_no_byte():
+    mics = [[4.0, 1.5, 1.2]]
+    for nothing in (0.0, np.zeros((6, 7)), dict.fromkeys(("west", "east", "south", "north", "floor", "ceiling"), 0)):
+        walls = {"absorption": PULSES["absorption"], "scattering": nothing}
+        mirrors = {"absorption": PULSES["absorption"]}
+        assert heard(mics, walls=walls).tobytes() == heard(mics, walls=mirrors).tobytes()
+
+
+@pytest.mark.parametrize("distance", [0.05, 0.2])
+def test_coherence_of_two_microphones_is_that_of_a_diffuse_field(distance):
+    cross, power, freq = 0.0, 0.0, np.fft.rfftfreq(1024, 1 / 16000)
+    for seed in range(12):
+        pair = field_alone([[4.0, 1.5, 1.2], [4.0 + distance, 1.5, 1.2]], options=ImageOptions(seed=seed))
+        blocks = pair[:, 1600 : 1600 + 4096].reshape(2, 4, 1024) * np.hanning(1024)
+        spectra = np.fft.rfft(blocks)
+        cross = cross + (spectra[0] * spectra[1].conj()).sum(axis=0).real
+        power = power + np.abs(spectra[0]) ** 2 + np.abs(spectra[1]) ** 2
+    power = power.sum(axis=0) / 2
+    for low, high in ((200, 500), (500, 1000), (1000, 2000), (2000, 4000)):
+        band = (freq >= low) & (freq < high)
+        expected = np.sinc(2 * freq[band] * distance / C)  # sin(kd) / (kd)
+        assert cross[band].sum() / power[band].sum() == pytest.approx(np.average(expected, weights=power[band]), abs=0.1)
+
+
+def test_field_has_the_predicted_energy():
+    energy, count = 0.0, 12
+    rng = np.random.default_rng(1)
+    for seed in range(count):
+        source, mic = (rng.uniform(0.2, 0.8, 3) * SIZE for _ in range(2))
+        energy = energy + np.sum(field_alone([mic], source=source, options=ImageOptions(seed=seed))[0].reshape(8, -1) ** 2, axis=1)
+    t_s = (np.arange(6400) + 0.5) / 16000
+    scattered = diffuse_energy(Shoebox(SIZE, **PULSES), fs_hz=16000, c_m_s=C).diffuse_at(t_s)[3].reshape(8, -1).sum(axis=1)
+    expected = count * scattered * C / (4 * np.pi * np.prod(SIZE)) / 16000
+    np.testing.assert_allclose(10 * np.log10(energy / expected)[1:], 0.0, atol=0.7)
+
+
+def test_nothing_comes_before_the_direct_sound():
+    mic, source = np.array([5.9, 0.3, 2.9]), np.array([0.3, 4.4, 0.2])
+    found = field_alone([mic], source=source)[0]
+    direct = int(np.linalg.norm(mic - source) / C * 16000)
+    assert np.abs(found[: direct - 41]).max() < 1e-3 * np.abs(found).max()
+    assert np.abs(found[direct : direct + 400]).max() > 0.1 * np.abs(found).max()
+
+
+def test_every_microphone_hears_the_same_field_whatever_others_there_are():
+    mics = [[4.0, 1.5, 1.2], [1.0, 4.0, 2.0], [4.1, 1.5, 1.2]]
+    together = heard(mics)
+    for mic, found in zip(mics, together, strict=True):
+        np.testing.assert_array_equal(heard([mic])[0], found)
+    assert not np.array_equal(heard(mics, options=ImageOptions(seed=1)), together)
+    early = heard(mics, duration_s=0.2)
+    np.testing.assert_allclose(early[:, :2000], together[:, :2000], atol=1e-6 * np.abs(together).max())
+
+
+def test_directivities_weigh_the_field_by_their_mean_over_directions():
+    plain = np.sum(field_alone([[4.0, 1.5, 1.2]]) ** 2)
+    for pattern, gain in (("cardioid", 1 / 3), ("figure_eight", 1 / 3), ("hypercardioid", 1 / 4)):
+        looking = Directivity.named(pattern, azimuth_deg=50, elevation_deg=20)
+        for end in ("source_directivity", "mic_directivity"):
+            found = np.mean(
+                [np.sum(field_alone([[4.0, 1.5, 1.2]], options=ImageOptions(seed=s), **{end: looking}) ** 2) for s in (0, 1)]
+            )
+            assert 10 * np.log10(found / plain / gain) == pytest.approx(0.0, abs=1.0)
+
+
+def test_images_end_below_the_field():
+    exact, mics = ImageOptions(specular_floor_db=None), [[4.0, 1.5, 1.2]]
+    whole, ended = heard(mics, options=exact), heard(mics)
+    rough = heard(mics, options=ImageOptions(specular_floor_db=20.0))
+    assert not np.array_equal(whole, ended)
+    late = slice(int(0.2 * 16000), None)
+    assert 10 * np.log10(np.sum((ended - whole)[:, late] ** 2) / np.sum(whole[:, late] ** 2)) < -30
+    assert np.sum((rough - whole) ** 2) > np.sum((ended - whole) ** 2)
+    with pytest.raises(RoomgenError, match="is audible: give at least 20 dB"):
+        ImageOptions(specular_floor_db=5.0)
+
+
+def test_reverberation_time_varies_over_positions_as_in_a_diffuse_field():
+    # ISO 3382-2, eq. 2: s(T) = 0.88 T sqrt((1 + 1.90 / n) / (N B T)) for T20, with T30 0.55 and 1.52; here n = N = 1.
+    walls = {"absorption": 0.15, "scattering": 0.8}
+    rng, found = np.random.default_rng(2), []
+    band = signal.butter(4, (1000 / 2**0.5, 1000 * 2**0.5), "band", fs=16000, output="sos")
+    for seed in range(24):
+        source, mic = (rng.uniform(0.2, 0.8, 3) * SIZE for _ in range(2))
+        rir = heard([mic], source=source, walls=walls, duration_s=0.6, options=ImageOptions(seed=seed))[0]
+        found.append(t30_s(signal.sosfilt(band, rir) ** 2, 1 / 16000))
+    mean = np.mean(found)
+    expected = 0.55 * mean * np.sqrt((1 + 1.52) / (1000 / 2**0.5 * mean))
+    assert 0.5 * expected < np.std(found) < 1.6 * expected
+    assert mean == pytest.approx(predict_rt60_bands_s(Shoebox(SIZE, **walls), fs_hz=16000)[3], rel=0.05)
+
+
+def test_fast_mode_is_one_field_for_an_array():
+    walls, mics = {"absorption": PULSES["absorption"]}, [[4.0, 1.5, 1.2], [4.05, 1.5, 1.2]]
+    fast = heard(mics, walls=walls, options=ImageOptions(tail_after_s=0.1, highpass_hz=100.0))[:, 1700:4500]
+    low = np.fft.rfft(fast * np.hanning(2800))[:, 20:200]  # 110…1140 Hz
+    coherence = np.sum(low[0] * low[1].conj()).real / np.sqrt(np.prod(np.sum(np.abs(low) ** 2, axis=1)))
+    assert coherence > 0.9
+
+
+def test_fast_mode_goes_on_with_what_walls_scatter():
+    mics = [[4.0, 1.5, 1.2]]
+    exact, fast = (heard(mics, options=ImageOptions(tail_after_s=after)) for after in (None, 0.05))
+    energies = [np.sum(rir[0, 1000:].reshape(6, -1) ** 2, axis=1) for rir in (exact[:, : 1000 + 5400], fast[:, : 1000 + 5400])]
+    np.testing.assert_allclose(10 * np.log10(energies[1] / energies[0]), 0.0, atol=2.0)

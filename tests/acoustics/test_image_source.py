@@ -300,9 +300,9 @@ def test_noise_tail_is_seeded_and_continues_the_level():
     again = image_source(random_scene(10, **settings, options=ImageOptions(tail_after_s=0.15, seed=1))).rir[0]
     other = image_source(random_scene(10, **settings, options=ImageOptions(tail_after_s=0.15, seed=2))).rir[0]
     np.testing.assert_array_equal(tail, again)
-    until = int(0.15 * 16000) - 41  # from where pulses of the tail reach back
+    until = int(0.13 * 16000) - 41  # from where pulses of the tail reach back
     assert error_db(tail[:, :until], exact[:, :until]) < -60
-    assert error_db(other[:, until + 100 :], tail[:, until + 100 :]) > 0
+    assert error_db(other[:, until + 400 :], tail[:, until + 400 :]) > 0
     for first in (2440, 3400, 4400):  # above 500 Hz: below, images of positive sign add up coherently, which noise cannot
         pieces = [np.fft.rfft(rir[:, first : first + 1000]) for rir in (exact, tail)]
         energies = [np.sum(np.abs(piece[:, 32:]) ** 2) for piece in pieces]
@@ -319,9 +319,12 @@ def test_tail_has_the_level_of_a_room_with_dead_walls():
 
 def test_tail_goes_through_the_air_once():
     settings = {"absorption": 0.1, "duration_s": 0.3, "fs_hz": 16000, "air": Air(20.0, 20.0)}
-    exact = image_source(random_scene(11, **settings)).band_rirs[0, 0, -1, 2600:]
-    tail = image_source(random_scene(11, **settings, options=ImageOptions(tail_after_s=0.15))).band_rirs[0, 0, -1, 2600:]
-    assert 10 * np.log10(np.sum(tail**2) / np.sum(exact**2)) == pytest.approx(0.0, abs=1.0)
+    energies = []
+    for seed in range(11, 17):
+        for options in (ImageOptions(), ImageOptions(tail_after_s=0.15)):
+            heard = image_source(random_scene(seed, **settings, options=options)).band_rirs[0, 0, -1, 2600:]
+            energies.append(np.sum(heard**2))
+    assert 10 * np.log10(np.median(np.divide(energies[1::2], energies[::2]))) == pytest.approx(0.0, abs=0.8)
 
 
 # Determinism and start
