@@ -8,7 +8,6 @@ driver of the loudspeaker stands, so each octave comes from its own.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from roomgen.acoustics.labels import Labels, measure
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.bench.bras_scene import AIR, DRIVERS, SeminarRoom, box, read_seminar_room
 from roomgen.bench.effort import Effort
-from roomgen.errors import RoomgenError
 from roomgen.label_files import label_file
 from roomgen.text import table
 
@@ -44,9 +42,8 @@ def run(effort: Effort, *, root: Path) -> dict[str, Any]:
     """
     scene = read_seminar_room(root)
     measured = [label_file(path, bands_hz=BANDS_HZ) for path in scene.responses.values()]
-    simulated = {"mirrors": _simulated(scene, scattering=False)}
-    with suppress(RoomgenError):  # an engine that knows mirrors alone says so
-        simulated["scattering"] = _simulated(scene, scattering=True)
+    walls = {"mirrors": False, "scattering": True}
+    simulated = {kind: _simulated(scene, scattering=scatters) for kind, scatters in walls.items()}
     return {
         "bands_hz": list(BANDS_HZ),
         "pairs": ["_".join(pair) for pair in scene.responses],

@@ -43,7 +43,7 @@ def write_response(root, pair, t60_s):
 @pytest.fixture
 def miniature(tmp_path):
     for name in MATERIALS:
-        write_surface(tmp_path, name, 0.2)
+        write_surface(tmp_path, name, 0.2, scattering=0.4)
     for pair in ("LS1_MP1", "LS2_MP4"):
         write_response(tmp_path, pair, 0.4)
     return tmp_path
@@ -59,6 +59,8 @@ def test_measured_and_simulated_stand_side_by_side(miniature):
     eyring_s = 55.3 / 343 * 145.7 / (-202.5 * np.log(1 - 0.2))
     mirrors = np.array(found["simulated"]["mirrors"]["rt60_bands_s"])
     assert 0.95 * eyring_s < mirrors.mean() < 1.5 * eyring_s
+    scattering = np.array(found["simulated"]["scattering"]["rt60_bands_s"])
+    assert 0.9 * eyring_s < scattering.mean() < mirrors.mean()
     text = suite.text(results)
     assert "T30 s, measured" in text
     assert "off by dB" in text
