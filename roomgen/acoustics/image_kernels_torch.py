@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from roomgen.acoustics.diffuse_field import Heard
 from roomgen.acoustics.image_tables import NEGLIGIBLE, Axis, image_axes, reach_m, scene_synthesis
 from roomgen.acoustics.scene import Scene
 from roomgen.acoustics.spreading import OVERSAMPLING, PHASES, START_ROW, TAPS, Synthesis, kernel_table
@@ -235,6 +236,37 @@ def add_rows(grid: Tensor, tables: Tables, rows: Rows, kind: Kind, in_flight: in
         target = tables.base[pair] + whole // PHASES
         for k in range(TAPS):
             grid.index_add_(0, target + k, (gain * tap[:, k, None]).to(torch.int64))
+
+
+def fade_images(grid: Tensor, first: int, fade: NDArray[np.float32]) -> None:
+    """Multiply the rows of a (row, lane) grid from ``first`` on, and silence those that follow."""
+    last = first + len(fade)
+    grid[first:last] = (grid[first:last].double() * torch.from_numpy(fade).to(grid.device)[:, None]).to(torch.int64)
+    grid[last:] = 0
+
+
+def add_pulses(grid: Tensor, heard: Heard, kernel: Tensor, *, unit: float, rows_per_step: float, in_flight: int) -> None:
+    """Add the pulses that a microphone hears to its (row, lane) grid, as :mod:`roomgen.acoustics.pulse_kernels` does.
+
+    Args:
+        kernel: (phase, 16) float32.
+        unit: the power of two by which amplitudes become integers.
+        rows_per_step: grid rows between two levels.
+    """
+    levels = torch.from_numpy(heard.levels).to(grid.device)
+    for first in range(0, len(heard.rows), in_flight):
+        rows = torch.from_numpy(heard.rows[first : first + in_flight]).to(grid.device)
+        amplitude = torch.from_numpy(heard.amplitude[first : first + in_flight]).to(grid.device) * unit
+        step = rows / rows_per_step
+        below = step.to(torch.int64).clamp(max=len(levels) - 2)
+        gain = levels[below] + (step - below).to(torch.float32)[:, None] * (levels[below + 1] - levels[below])
+        place = rows * PHASES + float((START_ROW - TAPS // 2 + 1) * PHASES)
+        whole = place.to(torch.int64)
+        tap = kernel[whole % PHASES]
+        tap = tap[:, :TAPS] + tap[:, 8 : 8 + TAPS] * (place - whole).to(torch.float32)[:, None]
+        gain *= amplitude[:, None]
+        for k in range(TAPS):
+            grid.index_add_(0, whole // PHASES + k, (gain * tap[:, k, None]).to(torch.int64))
 
 
 def _moved_m(cells: list[Tensor], offsets: list[Tensor], tables: Tables, pair: Tensor) -> Tensor:

@@ -9,7 +9,9 @@ responses agree to the rounding of float32. Only the walk over images (:mod:`~ro
    reverberation time, and a chunk keeps the device as busy for a hundred small rooms as for a single large one.
 3. Each image is added to the grid of its pair as 64-bit integers in units of 2^-k, k depending on the scene alone. Integer sums
    do not depend on their order: atomic additions, any chunk size and any company in the batch give the same bytes.
-4. Each scene's grids go through an FFT of their own: the plan of a batched FFT, and with it its rounding, could depend on the
+4. The diffuse field is the CPU engine's: its pulses are drawn on the host, once per scene, and added to the same grid. The level
+   of the field that goes on in place of images (``tail_after_s``) is found there too, which costs a walk over them.
+5. Each scene's grids go through an FFT of their own: the plan of a batched FFT, and with it its rounding, could depend on the
    batch.
 
 Bytes are the same from run to run on one device, kind of device, number of CPU threads and torch release; not between them.
@@ -20,6 +22,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from roomgen.acoustics.direct_sound import direct_to_reverberant_db
 from roomgen.acoustics.highpass import highpass
@@ -61,15 +65,12 @@ def simulate_batch(
         One response per scene, in order and in host memory, without ``band_rirs``.
 
     Raises:
-        RoomgenError: torch or the device is missing, a scene asks for a noise tail, or a high-pass at half the sampling rate.
+        RoomgenError: torch or the device is missing, or a high-pass at half the sampling rate.
     """
     target = _device(device)
     in_flight = IMAGES_IN_FLIGHT[target.type] if max_images_in_flight is None else max_images_in_flight
     if in_flight < 1:
         raise RoomgenError(f"max_images_in_flight = {max_images_in_flight} must be at least 1; None is a good choice.")
-    for index, scene in enumerate(scenes):
-        if scene.options.tail_after_s is not None:
-            raise RoomgenError(f"scene {index}: a noise tail (tail_after_s) exists on the CPU only. Leave it out, or use the CPU.")
     if kernel == "triton" and target.type != "cuda":
         raise RoomgenError(f"the Triton kernel runs on CUDA devices only, not on {device!r}: use kernel='torch'.")
     from roomgen.acoustics.image_kernels_torch import Job
@@ -136,6 +137,7 @@ def _simulate(batch: list[Job], device: torch.device, in_flight: int, *, fused: 
     signals, first = [], 0
     for job in batch:
         last = first + job.pairs * job.grid_rows
+        _add_field(grid[first:last], job, tables.kernel, in_flight)
         own = grid[first:last].to(torch.float32).mul_(1.0 / job.unit)
         signals.append(_respond(own.view(job.pairs, job.grid_rows, -1), job).reshape(-1))
         first = last
@@ -151,6 +153,25 @@ def _simulate(batch: list[Job], device: torch.device, in_flight: int, *, fused: 
         responses[job.index] = Response(rir=rir)
         first += signal.numel()
     return responses
+
+
+def _add_field(grid: Tensor, job: Job, kernel: Tensor, in_flight: int) -> None:
+    """Add the diffuse field of a scene to its (pair · row, lane) grid of images."""
+    from roomgen.acoustics.diffuse_field import LEVEL_STEP_S, DiffuseField
+    from roomgen.acoustics.image_kernels_torch import add_pulses, fade_images
+    from roomgen.acoustics.image_source import fade_rows, tail_level
+
+    scene, field = job.scene, DiffuseField.of(job.scene)
+    if field is None:
+        return
+    per_step = OVERSAMPLING * scene.fs_hz * LEVEL_STEP_S
+    for pair, (s, m) in enumerate(np.ndindex(len(scene.sources_m), len(scene.mics_m))):
+        own = grid[pair * job.grid_rows : (pair + 1) * job.grid_rows]
+        level = tail_level(scene, job.axes, s, m)
+        if level is not None:
+            fade_images(own, *fade_rows(scene))
+        heard = field.heard(s, m, tail_level=level)
+        add_pulses(own, heard, kernel, unit=job.unit, rows_per_step=per_step, in_flight=in_flight)
 
 
 def _respond(grid: Tensor, job: Job) -> Tensor:
