@@ -23,6 +23,7 @@ from roomgen.errors import RoomgenError
 BandKind = Literal["octave", "third"]
 Floats = NDArray[np.float64]
 
+_ROUNDED = 0.02  # nominal centres are rounded by less
 _ZERO = 1e-9  # cos(π/2) in floating point is not 0
 _PER_OCTAVE = {"octave": 1, "third": 3}
 _NOMINAL_HZ = (
@@ -97,16 +98,18 @@ def label_bands(kind: BandKind, bands_hz: tuple[float, ...] | None, fs_hz: float
     all_of_them = octave_centers if count == 1 else _thirds
     centers = all_of_them(fs_hz) if bands_hz is None else tuple(float(b) for b in bands_hz)
     _check(centers, count, fs_hz)
-    return centers, tuple(band_of(f if count == 1 else _exact_third(f), count) for f in centers)
+    return centers, tuple(band_of(_exact(f, count), count) for f in centers)
 
 
 def _thirds(fs_hz: float) -> tuple[float, ...]:
-    exact = (_exact_third(f) for f in _NOMINAL_HZ)
+    exact = (_exact(f, 3) for f in _NOMINAL_HZ)
     return tuple(f for f, e in zip(_NOMINAL_HZ, exact, strict=True) if band_of(e, 3).high_hz <= fs_hz / 2.0)
 
 
-def _exact_third(nominal_hz: float) -> float:
-    return float(1000.0 * 2.0 ** (round(3.0 * np.log2(nominal_hz / 1000.0)) / 3.0))
+def _exact(nominal_hz: float, per_octave: int) -> float:
+    """Return 1000 · 2^(k/n) where a nominal centre stands for it (63 for 62.5 Hz), any other as it is."""
+    exact = float(1000.0 * 2.0 ** (round(per_octave * np.log2(nominal_hz / 1000.0)) / per_octave))
+    return exact if abs(nominal_hz / exact - 1.0) <= _ROUNDED else nominal_hz
 
 
 def _check(centers: tuple[float, ...], per_octave: int, fs_hz: float) -> None:
@@ -114,7 +117,7 @@ def _check(centers: tuple[float, ...], per_octave: int, fs_hz: float) -> None:
     if not centers:
         raise RoomgenError(f"there is no octave band at a sampling rate of {fs_hz:g} Hz: at least 250 Hz is needed.")
     ratio = 2.0 ** (1.0 / per_octave)
-    if not centers[0] > 0 or any(abs(high / low / ratio - 1.0) > 0.025 for low, high in pairwise(centers)):
+    if not centers[0] > 0 or any(abs(high / low / ratio - 1.0) > 2.0 * _ROUNDED for low, high in pairwise(centers)):
         wanted = "octaves, rising, such as 63, 125, 250, 500" if per_octave == 1 else "third octaves, rising, such as 100, 125, 160"
         raise RoomgenError(f"bands_hz = {given} are not adjacent {wanted}.")
     if centers[-1] > fs_hz / 2.0:
