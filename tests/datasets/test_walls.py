@@ -49,6 +49,14 @@ def test_measured_rooms_have_the_spread_of_measured_rooms():
     assert np.sqrt(np.log(losses).var(axis=1, ddof=1).mean()) == pytest.approx(0.3, rel=0.1)
 
 
+@pytest.mark.parametrize("scattering", [0.0, 0.3])
+def test_without_a_spread_every_measured_room_has_the_same_spectrum(scattering):
+    spectrum = (1.4, 1.2, 1.0, 1.0, 0.9, 0.8, 0.6)
+    sharp = {"walls__spectrum": spectrum, "walls__spectrum_spread": (0.0,) * 7, "walls__rt60_limits_s": (0.7, 0.7001)}
+    rooms = rooms_of("mixed", 6, walls__scattering=scattering, **sharp)
+    np.testing.assert_allclose(octaves(rooms), np.tile(0.7 * np.array(spectrum), (6, 1)), rtol=0.0205)
+
+
 @pytest.mark.parametrize("model", ["random", "measured", "materials", "flat"])
 def test_a_drawn_dataset_is_made_again_from_its_rows_and_from_its_plan(model, tmp_path):
     settings = load_settings("mixed", {**FEW, "walls.model": model})
@@ -122,9 +130,11 @@ def test_octaves_are_limited_whatever_draws_the_walls():
 
 @pytest.mark.parametrize("given", [0.25, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7], "role"])
 def test_scattering_is_in_the_room_and_in_its_row(given):
-    plan = RoomsPlan(load_settings("mixed", {"rooms.count": 2, "walls.scattering": given}))
+    settings = load_settings("mixed", {"rooms.count": 2, "walls.scattering": given})
+    plan = RoomsPlan(settings)
     row = plan.row("train", 0, 0)
     table = plan.room(0).shoebox.scattering(16000)
+    np.testing.assert_array_equal(scene_of(settings, row).room.scattering(16000), table)
     np.testing.assert_array_equal(np.reshape(row["scattering_bands"], (6, 7)), table)
     if given != "role":
         np.testing.assert_allclose(table, np.broadcast_to(np.float32(given), (6, 7)))
