@@ -40,8 +40,11 @@ def band_weights(freq_hz: NDArray[np.float64], centers_hz: tuple[float, ...]) ->
     rising = np.ones((len(centers_hz) + 1, freq.size))
     rising[-1] = 0.0
     for b, center in enumerate(centers_hz[1:], start=1):
-        phase = (freq / center - np.sqrt(0.5)) / _HALF_FADE
-        rising[b] = np.sin(np.pi / 4 * (np.clip(phase, -1.0, 1.0) + 1.0)) ** 2
+        below, above = (center * (np.sqrt(0.5) + side * _HALF_FADE) for side in (-1.0, 1.0))
+        rising[b, freq <= below] = 0.0
+        fading = np.flatnonzero((freq > below) & (freq < above))
+        phase = (freq[fading] / center - np.sqrt(0.5)) / _HALF_FADE
+        rising[b, fading] = np.sin(np.pi / 4 * (np.clip(phase, -1.0, 1.0) + 1.0)) ** 2
     return rising[:-1] - rising[1:]
 
 

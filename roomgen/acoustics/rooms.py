@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,7 +31,7 @@ mirror. Names are those of :func:`~roomgen.acoustics.scatterers.scatterers`."""
 
 @dataclass(frozen=True, eq=False, init=False)
 class Shoebox:
-    """A rectangular room.
+    """A rectangular room; ``scatters`` tells whether any of its walls scatters anything.
 
     Args:
         size_m: length, width, height in metres.
@@ -50,6 +51,7 @@ class Shoebox:
     scale: float
     _table: NDArray[np.float64] | None
     _scattering: tuple[str, ...] | NDArray[np.float64]
+    scatters: bool
 
     def __init__(
         self, size_m: Sequence[float], *, absorption: Absorption = 0.2, scattering: Scattering = 0.0, scale: float = 1.0
@@ -66,8 +68,9 @@ class Shoebox:
             names = _wall_values(absorption, "absorption", "material")
             for name in names:
                 material_absorption(name, (1000.0,))  # unknown names and numbers outside [0, 1] fail here, not later
+        scattered = _checked_scattering(scattering)
         fields = {"size_m": size, "materials": names, "scale": float(scale), "_table": table}
-        for field, value in {**fields, "_scattering": _checked_scattering(scattering)}.items():
+        for field, value in {**fields, "_scattering": scattered, "scatters": _any_scatters(scattered)}.items():
             object.__setattr__(self, field, value)
 
     @property
@@ -100,7 +103,7 @@ class Shoebox:
             alpha = _in_bands(self._table, centers, fs_hz, "absorption")
         else:
             assert self.materials is not None  # one of the two is always set
-            alpha = np.stack([material_absorption(name, centers) for name in self.materials])
+            alpha = _materials_in_bands(self.materials, centers)
         return np.minimum(alpha * self.scale, 1.0)
 
     def scattering(self, fs_hz: float) -> NDArray[np.float64]:
@@ -115,14 +118,7 @@ class Shoebox:
         centers = octave_centers(fs_hz)
         if isinstance(self._scattering, np.ndarray):
             return _in_bands(self._scattering, centers, fs_hz, "scattering")
-        return np.stack([surface_scattering(name, centers) for name in self._scattering])
-
-    @property
-    def scatters(self) -> bool:
-        """Whether any wall scatters anything."""
-        if isinstance(self._scattering, np.ndarray):
-            return bool(np.any(self._scattering > 0.0))
-        return any(np.any(surface_scattering(name, (1000.0,)) > 0.0) for name in self._scattering)
+        return _surfaces_in_bands(self._scattering, centers)
 
     def scaled(self, scale: float) -> Shoebox:
         """Return the same room with all absorptions multiplied by ``scale`` (in place of any earlier scale)."""
@@ -192,6 +188,26 @@ def _checked_scattering(given: Scattering) -> tuple[str, ...] | NDArray[np.float
     for name in dict.fromkeys(names):
         surface_scattering(name, (1000.0,))  # unknown names and numbers outside [0, 1] fail here, not later
     return names
+
+
+def _any_scatters(scattering: tuple[str, ...] | NDArray[np.float64]) -> bool:
+    if isinstance(scattering, np.ndarray):
+        return bool(np.any(scattering > 0.0))
+    return any(np.any(surface_scattering(name, (1000.0,)) > 0.0) for name in dict.fromkeys(scattering))
+
+
+@lru_cache(maxsize=64)  # an engine asks more than once
+def _materials_in_bands(names: tuple[str, ...], centers_hz: tuple[float, ...]) -> NDArray[np.float64]:
+    alpha = np.stack([material_absorption(name, centers_hz) for name in names])
+    alpha.setflags(write=False)
+    return alpha
+
+
+@lru_cache(maxsize=64)
+def _surfaces_in_bands(names: tuple[str, ...], centers_hz: tuple[float, ...]) -> NDArray[np.float64]:
+    scattering = np.stack([surface_scattering(name, centers_hz) for name in names])
+    scattering.setflags(write=False)
+    return scattering
 
 
 def _in_bands(table: NDArray[np.float64], centers_hz: tuple[float, ...], fs_hz: float, what: str) -> NDArray[np.float64]:

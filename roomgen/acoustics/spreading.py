@@ -40,7 +40,10 @@ EDGE_HALF_WIDTH = 40
 """Samples to each side of a pulse."""
 
 _BETA = np.pi * np.sqrt((TAPS / 2 * (OVERSAMPLING - 0.5)) ** 2 - 0.8)
+_I0_BETA = np.i0(_BETA)
 _FILTER_PAD_S = 0.04  # the filter of the lowest octave band has fallen to -90 dB after 40 ms
+_HIGHEST_FREQ = 0.6
+_PIECES, _DEGREE = 120, 12  # of polynomials: a piece is two fifths of a ripple
 _FOLD = 1.2  # what lies above this multiple of half the sampling rate is below -100 dB
 
 Spectrum = NDArray[np.complex64]
@@ -68,17 +71,40 @@ def kernel_transform(freq: NDArray[np.float64], tilt: float = 0.0) -> NDArray[np
         tilt: per grid row.
     """
     root = np.sqrt(_BETA**2 - (np.pi * TAPS * (freq - 0.5j * tilt / np.pi)) ** 2 + 0j)
-    return np.asarray(TAPS * np.sinh(root) / (root * np.i0(_BETA)))
+    return np.asarray(TAPS * np.sinh(root) / (root * _I0_BETA))
 
 
 def edge_response(freq: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the spectrum of the pulse sinc(t) (1 + cos(pi t / 40)) / 2, |t| <= 40 samples.
 
-    It is the transform of the Hann window integrated over the pass band, which is a sum of sine integrals.
+    Rooms of every length need it at other frequencies, and sine integrals are slow: it is read from polynomials, which are exact to
+    rounding.
 
     Args:
-        freq: (freq,) in cycles per sample.
+        freq: (freq,) in cycles per sample, from 0 to :data:`_HIGHEST_FREQ`.
     """
+    place = freq * (_PIECES / _HIGHEST_FREQ)
+    piece = np.minimum(place.astype(np.intp), _PIECES - 1)
+    within = 2.0 * (place - piece) - 1.0
+    powers = _edge_polynomials()
+    value = powers[-1, piece]
+    for row in powers[-2::-1]:
+        value *= within
+        value += row[piece]
+    return np.asarray(value)
+
+
+@lru_cache(maxsize=1)
+def _edge_polynomials() -> NDArray[np.float64]:
+    """Return polynomials over pieces of equal width: (power, piece), each from -1 to 1."""
+    nodes = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
+    freq = (np.arange(_PIECES)[:, None] + 0.5 + 0.5 * nodes) * (_HIGHEST_FREQ / _PIECES)
+    fitted = np.polynomial.chebyshev.chebfit(nodes, _edge_integral(freq).T, _DEGREE)
+    return np.stack([np.polynomial.chebyshev.cheb2poly(column) for column in fitted.T], axis=1)
+
+
+def _edge_integral(freq: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return :func:`edge_response` as the transform of the Hann window integrated over the pass band: a sum of sine integrals."""
 
     def integral(edge: NDArray[np.float64]) -> NDArray[np.float64]:
         x = 2.0 * np.pi * EDGE_HALF_WIDTH * edge
@@ -156,14 +182,23 @@ def synthesis(n_fft: int, fs_hz: float, bands: int, air_per_row: tuple[float, ..
     bins = np.arange(int(_FOLD * half) + 1)
     edge = edge_response(bins / n_fft)
     split = fft_band_weights(n_fft, fs_hz) if bands > 1 else np.ones((1, half + 1))
+    plain = edge / kernel_transform(bins / rows) if air_per_row is None else None
+
+    def inverse(band: int, first: int, last: int) -> NDArray[np.complex128]:
+        if plain is not None:
+            return plain[first:last]
+        assert air_per_row is not None
+        return np.asarray(edge[first:last] / kernel_transform(bins[first:last] / rows, air_per_row[band]))
+
     first_bin, filters = [], []
     for band in range(bands):
-        inverse = edge / kernel_transform(bins / rows, air_per_row[band] if air_per_row else 0.0)
         held = np.flatnonzero(split[band])
-        first_bin.append(int(held[0]))
-        filters.append((split[band] * inverse[: half + 1])[held[0] : held[-1] + 1].astype(np.complex64))
+        first, last = int(held[0]), int(held[-1]) + 1
+        first_bin.append(first)
+        filters.append((split[band, first:last] * inverse(band, first, last)).astype(np.complex64))
     # The last band holds all of the spectrum just below half the sampling rate, so it alone receives what is folded.
-    folded = inverse[half:].astype(np.complex64)
+    above = inverse(bands - 1, half, len(bins))
+    folded = above.astype(np.complex64)
     air = None
     if air_per_row is not None:
         air = np.exp(-np.outer(np.arange(rows) - START_ROW, air_per_row)).astype(np.float32)

@@ -352,3 +352,15 @@ def test_compiling_is_announced_once_and_numba_waits_for_its_use(tmp_path):
     ]
     assert "compiling" in said[0]
     assert said[1] == ""
+
+
+def test_edge_of_the_band_is_that_of_its_integral():
+    from roomgen.acoustics import spreading
+
+    freq = np.random.default_rng(1).uniform(0, 0.6, 5000)
+    # The transform of the windowed pulse, summed over time finely enough.
+    t_s = (np.arange(-40 * 64, 40 * 64) + 0.5) / 64
+    pulse = np.sinc(t_s) * 0.5 * (1 + np.cos(np.pi * t_s / 40)) / 64
+    summed = np.cos(2 * np.pi * np.outer(freq[:200], t_s)) @ pulse
+    np.testing.assert_allclose(spreading.edge_response(freq[:200]), summed, atol=2e-5)
+    np.testing.assert_allclose(spreading.edge_response(freq), spreading._edge_integral(freq), atol=2e-14)
