@@ -1,14 +1,9 @@
-"""Room acoustic parameters of audio files that hold an impulse response, and how they are printed: table, CSV, JSON."""
+"""Room acoustic parameters of audio files that hold an impulse response."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import math
 import os
 import struct
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,53 +11,107 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from roomgen.acoustics.labels import measure
+from roomgen.acoustics.bands import octave_centers
+from roomgen.acoustics.label_bands import BandKind
+from roomgen.acoustics.label_reasons import Why
+from roomgen.acoustics.labels import Labels, measure
+from roomgen.acoustics.lateral import measure_lateral
+from roomgen.acoustics.response_check import why_no_response
 from roomgen.errors import RoomgenError
 
 SHORTEST_S = 0.02  # the shortest decay time that can be measured
 LONGEST_SAMPLES = 1 << 25  # 12 minutes at 48 kHz: no impulse response is longer
+LOWEST_OCTAVE_HZ = 63.0
 
 Record = dict[str, Any]
 
 _UNKNOWN_SIZE = 0xFFFFFFFF  # what programs write into a WAV header that they cannot go back to
 
 
-def label_file(path: str | os.PathLike[str], *, channel: int = 0, bands_hz: tuple[float, ...] | None = None) -> Record:
+def label_file(
+    path: str | os.PathLike[str],
+    *,
+    channel: int = 0,
+    bands: BandKind = "octave",
+    bands_hz: tuple[float, ...] | None = None,
+    lateral: int | None = None,
+    reference: str | os.PathLike[str] | None = None,
+) -> Record:
     """Measure one channel of an audio file, noise floor removed.
 
     Args:
         path: WAV, FLAC or anything else that libsndfile reads.
         channel: the channel to measure, counted from 0.
-        bands_hz: centres of adjacent octave bands in Hz; None: 125 Hz to Nyquist.
+        bands: ``"octave"`` or ``"third"``.
+        bands_hz: centres of adjacent bands in Hz; None: octaves from 63 Hz to Nyquist, thirds of an octave from 50 Hz on.
+        lateral: the channel of a figure-eight microphone at the same place, its null towards the source.
+        reference: a file that holds the response of the same source at 10 m in a free field, at the same rate and gain.
 
     Returns:
         ``file``, ``channel``, ``fs_hz``, ``n_channels``, ``duration_s``, then the fields of
-        :class:`~roomgen.acoustics.labels.Labels`; plain floats and lists of floats, nan for 'cannot be measured'.
+        :class:`~roomgen.acoustics.labels.Labels`, with ``lateral`` also ``lf`` and ``lf_bands``; plain floats and lists of floats,
+        nan for 'cannot be measured'. Last, ``why`` has the name of a code of :class:`~roomgen.acoustics.label_reasons.Why` for
+        each label that is nan; for lists, a list that has "" where there is a value.
 
     Raises:
         RoomgenError: the file does not exist, is empty, is no audio, is truncated, is shorter than 20 ms or longer than any
-            response, has no such channel, or the channel is silent or holds nan.
+            response, has no such channel, or the channel is silent, holds nan or is no impulse response.
     """
     audio, fs_hz = _read(Path(path))
-    n_channels = audio.shape[1]
-    if not 0 <= channel < n_channels:
-        allowed = "only channel 0" if n_channels == 1 else f"channels 0 to {n_channels - 1}"
-        raise RoomgenError(f"{path} has {allowed}; channel {channel} was asked for.")
-    rir = audio[:, channel]
-    where = f"{path}, channel {channel}," if n_channels > 1 else str(path)
+    rir = _channel(audio, channel, path)
+    where = f"{path}, channel {channel}," if audio.shape[1] > 1 else str(path)
     if not np.isfinite(rir).all():
         raise RoomgenError(f"{where} holds {int((~np.isfinite(rir)).sum())} samples that are nan or infinite.", exit_code=1)
     if (rir == rir[0]).all():
         raise RoomgenError(f"{where} is silent: every sample is {rir[0]:g}.", exit_code=1)
-    labels = measure(rir, fs_hz=fs_hz, bands_hz=bands_hz).as_dict()
-    return {
+    seen = why_no_response(rir, fs_hz=fs_hz)
+    if seen is not None:
+        raise RoomgenError(f"{where} is not an impulse response: {seen}.", exit_code=1)
+    if bands_hz is None and bands == "octave":
+        bands_hz = (LOWEST_OCTAVE_HZ, *octave_centers(fs_hz))
+    labels = measure(rir, fs_hz=fs_hz, bands=bands, bands_hz=bands_hz, reference=_free_field(reference, fs_hz))
+    record: Record = {
         "file": str(path),
         "channel": channel,
         "fs_hz": float(fs_hz),
-        "n_channels": n_channels,
+        "n_channels": audio.shape[1],
         "duration_s": len(rir) / fs_hz,
-        **labels,
+        **labels.as_dict(),
     }
+    if lateral is not None:
+        eight = _channel(audio, lateral, path)
+        found = measure_lateral(rir, eight, fs_hz=fs_hz, bands=bands, bands_hz=bands_hz, onset_s=record["direct_delay_s"])
+        record |= {"lf": found.lf, "lf_bands": found.lf_bands.tolist()}
+    return record | {"why": _reasons(labels)}
+
+
+def _channel(audio: NDArray[np.float64], channel: int, path: str | os.PathLike[str]) -> NDArray[np.float64]:
+    n_channels = audio.shape[1]
+    if not 0 <= channel < n_channels:
+        allowed = "only channel 0" if n_channels == 1 else f"channels 0 to {n_channels - 1}"
+        raise RoomgenError(f"{path} has {allowed}; channel {channel} was asked for.")
+    return audio[:, channel]
+
+
+def _free_field(path: str | os.PathLike[str] | None, fs_hz: int) -> NDArray[np.float64] | None:
+    if path is None:
+        return None
+    audio, rate_hz = _read(Path(path))
+    if rate_hz != fs_hz:
+        raise RoomgenError(
+            f"{path} has a sampling rate of {rate_hz} Hz, the response {fs_hz} Hz: give a reference of the same rate."
+        )
+    return audio[:, 0]
+
+
+def _reasons(labels: Labels) -> dict[str, str | list[str]]:
+    """Return the names of the codes of what is nan."""
+    found: dict[str, str | list[str]] = {}
+    for name, codes in labels.why.items():
+        if codes.any():
+            names = [Why(int(c)).name.lower() if c else "" for c in codes.reshape(-1)]
+            found[name] = names if codes.ndim else names[0]
+    return found
 
 
 def _read(path: Path) -> tuple[NDArray[np.float64], int]:
@@ -116,80 +165,3 @@ def _refuse_truncated_wav(path: Path, size: int) -> None:
                 return
             position += length + length % 2
         raise RoomgenError(f"{path} is truncated: it ends after {size} bytes, before its audio begins.", exit_code=1)
-
-
-def format_json(records: Sequence[Record]) -> str:
-    """Return a JSON list of the records; what cannot be measured is null, which every JSON parser reads."""
-    return json.dumps([{key: _null(value) for key, value in record.items()} for record in records], indent=2, allow_nan=False)
-
-
-def format_csv(records: Sequence[Record]) -> str:
-    """Return CSV text, one line a record: a band has its own columns such as ``rt60_125hz_s``; no value, an empty cell."""
-    rows = [dict(_flat(record)) for record in records]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
-    return text.getvalue()
-
-
-def format_table(records: Sequence[Record]) -> str:
-    """Return text for people: broadband parameters of each file, then T30 and C50 per octave band."""
-    names = [f"{r['file']} [{r['channel']}]" if r["n_channels"] > 1 else str(r["file"]) for r in records]
-    head = ["", "T30 s", "T20 s", "EDT s", "C50 dB", "C80 dB", "D50", "Ts ms", "DRR dB"]
-    lines = [head]
-    for name, r in zip(names, records, strict=True):
-        seconds = [_text(r[key], 3) for key in ("rt60_s", "t20_s", "edt_s")]
-        ratios = [_text(r["c50_db"], 1), _text(r["c80_db"], 1), _text(r["d50"], 3)]
-        lines.append([name, *seconds, *ratios, _text(1000 * r["ts_s"], 1), _text(r["drr_db"], 1)])
-    tables = [lines]
-    centers = sorted({f for r in records for f in r["band_hz"]})
-    for title, key, digits in (("T30 s", "rt60_bands_s", 3), ("C50 dB", "c50_bands_db", 1)):
-        lines = [[title, *(f"{f:g} Hz" for f in centers)]]
-        for name, r in zip(names, records, strict=True):
-            bands = dict(zip(r["band_hz"], r[key], strict=True))
-            lines.append([name, *(_text(bands.get(f, math.nan), digits) for f in centers)])
-        tables.append(lines)
-    return "\n\n".join(_aligned(lines) for lines in tables)
-
-
-def _aligned(lines: list[list[str]]) -> str:
-    widths = [max(len(line[c]) for line in lines) for c in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))])
-        for line in lines
-    )
-
-
-def _flat(record: Record) -> Iterator[tuple[str, Any]]:
-    """Yield (column, value): the lists of bands are spread over columns that carry the centre of the band."""
-    for key, value in record.items():
-        if key == "band_hz":
-            continue
-        if not isinstance(value, list):
-            yield key, value
-            continue
-        name, _, unit = key.partition("_bands")
-        for center, one in zip(record["band_hz"], value, strict=True):
-            yield f"{name}_{center:g}hz{unit}", one
-
-
-def _text(value: float, digits: int) -> str:
-    return "–" if math.isnan(value) else f"{value:.{digits}f}"
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.6g}"
-    return str(value)
-
-
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)
-
-
-def _null(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_null(one) for one in value]
-    return None if _is_nan(value) else value

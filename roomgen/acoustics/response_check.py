@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 _FRAME_S = 0.03
 _EARLIER_S = 0.1  # a late reflection of a hall can be louder than its direct sound
 _AGAIN = 3.0  # times the quietest frame so far: 5 dB
-_DISORDER = 0.15  # of all energy
+_DISORDER = 0.15  # of all energy: measured rooms have up to 0.03, 901 sentences of speech 0.29 and more
 _FALL_DB = 6.0
 _LOWEST_HZ = 100.0  # offsets and rumble lie below
 _FEW = 0.01  # of all frequencies …
@@ -34,15 +34,15 @@ def why_no_response(signal: NDArray[np.floating[Any]], *, fs_hz: float) -> str |
     begin = max(peak - frame // 4, 0)
     count = (len(level) - begin) // frame
     earlier = float(power[: max(peak - round(_EARLIER_S * fs_hz), 0)].sum()) / total
-    if earlier > _DISORDER:
-        return f"{100 * earlier:.0f} % of its energy comes {_EARLIER_S:g} s and more before its peak"
+    frames = power[begin : begin + count * frame].reshape(count, frame).sum(axis=1)
+    quietest = np.minimum.accumulate(frames)[:-1]
+    again = float(frames[1:][frames[1:] > _AGAIN * quietest].sum()) / total
+    if earlier + again > _DISORDER:
+        return (
+            f"{100 * earlier:.0f} % of its energy comes {_EARLIER_S:g} s and more before its peak, "
+            f"{100 * again:.0f} % as it grows louder again after it"
+        )
     if count > 1:
-        frames = power[begin : begin + count * frame].reshape(count, frame).sum(axis=1)
-        quietest = np.minimum.accumulate(frames)[:-1]
-        again = frames[1:][frames[1:] > _AGAIN * quietest]
-        if again.sum() > _DISORDER * total:
-            share = 100.0 * float(again.sum()) / total
-            return f"it grows louder again after its peak: {share:.0f} % of its energy comes in {len(again)} such moments"
         fall_db = 10.0 * np.log10(frames[0] / max(float(np.median(frames[count // 2 :])), 1e-300))
         if fall_db < _FALL_DB:
             return f"it does not decay: its level falls by {max(fall_db, 0.0):.1f} dB after the peak"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,22 +15,34 @@ from roomgen.errors import RoomgenError
 def label(
     files: Annotated[list[Path], typer.Argument(metavar="FILE.wav…", help="impulse responses, measured or simulated")],
     channel: Annotated[int, typer.Option(help="channel of each file, from 0")] = 0,
+    bands: Annotated[str, typer.Option(metavar="[octave|third]", help="octaves from 63 Hz, or their thirds from 50 Hz")] = "octave",
+    lateral: Annotated[
+        int | None, typer.Option(metavar="CHANNEL", help="channel of a figure-eight beside it: also lateral energy (LF)")
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(metavar="FILE.wav", help="the source at 10 m in a free field: also strength (G)")
+    ] = None,
+    why: Annotated[bool, typer.Option("--why", help="tell why values are missing")] = False,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="print CSV on stdout")] = False,
 ) -> None:
-    """Measure RT60, C50 and the other labels of anybody's impulse responses."""
-    from roomgen.label_files import format_csv, format_json, format_table, label_file
+    """Measure RT60, C50, STI and the other labels of anybody's impulse responses."""
+    from roomgen.label_files import label_file
+    from roomgen.label_text import format_csv, format_json, format_table
 
     if as_json and as_csv:
         raise RoomgenError("--json and --csv exclude each other.")
+    if bands not in ("octave", "third"):
+        raise RoomgenError(f"--bands {bands} is unknown: octave or third.")
     results, failed = [], []
     for file in files:
         try:
-            results.append(label_file(file, channel=channel))
+            kind: Literal["octave", "third"] = "third" if bands == "third" else "octave"
+            results.append(label_file(file, channel=channel, bands=kind, lateral=lateral, reference=reference))
         except RoomgenError as error:
             failed.append(error)
     if results or as_json:
-        print((format_json if as_json else format_csv if as_csv else format_table)(results).rstrip("\n"))
+        print((format_json if as_json else format_csv if as_csv else format_table)(results, why=why).rstrip("\n"))
     for failure in failed:
         complain(str(failure))
     if failed:

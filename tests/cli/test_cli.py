@@ -190,6 +190,8 @@ def test_label_prints_a_list_of_objects(tmp_path):
     assert labels[0]["fs_hz"] == 16000
     assert labels[0]["rt60_s"] == pytest.approx(0.5, rel=0.05)
     assert {"rt60_bands_s", "t20_s", "edt_s", "c50_db", "c50_bands_db", "c80_db", "d50", "drr_db", "ts_s"} <= set(labels[0])
+    assert set(labels[0]["rt60_bands_s"]) == {"63", "125", "250", "500", "1000", "2000", "4000", "8000"}
+    assert set(json.loads(roomgen("label", one, "--bands", "third", "--json").stdout)[0]["c50_bands_db"]) > {"50", "630", "6300"}
     assert roomgen("label", one, "--csv").stdout.count("\n") == 2
     assert "one.wav" in roomgen("label", one).stdout
 
@@ -201,13 +203,22 @@ def test_label_names_every_bad_file_and_still_prints_the_good(tmp_path):
     write(tmp_path / "silent.wav", np.zeros(8000))
     write(tmp_path / "nan.wav", np.full(8000, np.nan))
     (tmp_path / "truncated.wav").write_bytes(good.read_bytes()[:2000])
-    names = ["empty", "text", "silent", "nan", "truncated", "missing"]
+    write(tmp_path / "noise.wav", np.random.default_rng(0).standard_normal(8000))
+    names = ["empty", "text", "silent", "nan", "truncated", "missing", "noise"]
     result = roomgen("label", good, *(tmp_path / f"{name}.wav" for name in names), "--json")
     assert result.returncode == 1
     assert [item["file"] for item in json.loads(result.stdout)] == [str(good)]
     lines = result.stderr.strip().splitlines()
     assert len(lines) == len(names)
     assert all(name in line for name, line in zip(names, lines, strict=True))
+    assert "noise.wav is not an impulse response: " in lines[-1]
+
+
+def test_label_tells_why_and_refuses_unknown_bands(tmp_path):
+    short = write(tmp_path / "short.wav", np.random.default_rng(0).standard_normal(4000) * np.exp(-np.arange(4000) / 1000))
+    assert "(cut): " in roomgen("label", short, "--why").stdout
+    result = roomgen("label", short, "--bands", "half")
+    assert (result.returncode, result.stderr.strip()) == (2, "roomgen: --bands half is unknown: octave or third.")
 
 
 def test_help_version_and_lists():
