@@ -11,8 +11,7 @@ the mean over many positions:
 2. With another factor, e_b(t) becomes e_b(t) · E_b(t; new) / E_b(t; old), E being the *predicted* decay. How the T30 of these
    energies changes with the factor is an estimate of how the labels will; its root is the next guess, right to 3 % in half of all
    rooms.
-3. Repeat while responses are off by more than the tolerance, within a bracket that each of them makes smaller. The last, small step
-   is made by the estimate alone.
+3. Repeat while responses are off by more than the tolerance, within a bracket that each of them makes smaller.
 """
 
 from __future__ import annotations
@@ -43,7 +42,6 @@ MEAN_ABSORPTION = (0.01, 0.9)
 """Least and greatest mean absorption of walls and bands: polished stone on all walls, and a room that is hardly one."""
 
 _LONGEST_STEP = 0.7  # of the logarithm of the scale: estimates say little beyond
-_LAST_STEP = 0.1  # the same where no response will check it
 _WORST = 0.1  # responses further off than this are a failure, not a solution
 
 
@@ -108,7 +106,7 @@ def solve_absorption_scale(
         max_simulations: after this many, the closest one counts.
 
     Returns:
-        The scale. The last room that was simulated is not the one with this scale, but close to it.
+        The scale. The last room that was simulated is not always the one with this scale.
 
     Raises:
         RoomgenError: no scale leads there; the message says what is reachable. Draw another room or another RT60.
@@ -134,17 +132,14 @@ def solve_absorption_scale(
     from roomgen.acoustics.band_energy import BandEnergy  # not needed for a prediction alone
 
     errors: dict[float, float] = {}
-    last = np.nan  # the step that no response has to check
     for _ in range(max_simulations):
         trial = room.scaled(float(np.exp(guess)))
         heard = BandEnergy.of(np.atleast_2d(simulate(trial)), trial, octaves, fs_hz=fs_hz, air=air, onset_s=onset_s)
         ratio = heard.rt60_s() / rt60_s
-        estimate = _estimate(heard, room, rt60_s)
         errors[guess] = abs(ratio - 1.0) if heard.is_measurable else np.inf
         if errors[guess] <= tolerance:
-            last = search.root(estimate, max(search.low, guess - _LAST_STEP), min(search.high, guess + _LAST_STEP))
             break
-        search.narrow(guess, ratio, estimate)
+        search.narrow(guess, ratio, _estimate(heard, room, rt60_s))
         if search.high - search.low < 1e-4:  # also where the greatest or least possible scale is still not enough
             break
         guess = search.next()
@@ -156,7 +151,7 @@ def solve_absorption_scale(
             f"RT60 {rt60_s:g} s: no response of {room!r} {came}; its predicted RT60 goes from {shortest:.2f} to "
             f"{longest:.2f} s, but few images and a loud direct sound make it uneven. Redraw the room, the positions or the RT60."
         )
-    return float(np.exp(last if np.isfinite(last) else best))
+    return float(np.exp(best))
 
 
 def _estimate(heard: BandEnergy, room: Shoebox, rt60_s: float) -> Ratio:

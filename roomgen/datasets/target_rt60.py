@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from roomgen.acoustics.air import Air, speed_of_sound_m_s
 from roomgen.acoustics.bands import octave_centers
+from roomgen.acoustics.decay import energy_density
 from roomgen.acoustics.image_source import image_source
 from roomgen.acoustics.rooms import Shoebox
-from roomgen.acoustics.rt60 import octaves_of, reachable_rt60_s, solve_absorption_scale
+from roomgen.acoustics.rt60 import Rt60Of, octaves_of, reachable_rt60_s, solve_absorption_scale
 from roomgen.acoustics.rt60_bands import solve_absorption_bands
 from roomgen.acoustics.scene import ImageOptions, make_scene
 from roomgen.datasets.draw import air_of, draw_positions, exact_options
@@ -35,7 +36,9 @@ _IMAGES = 1e9  # of all responses of a room together
 _FIRST_POSITIONS = 8  # of these, for the first guess
 _PREDICTED_WITHIN = 1.3  # responses are within that of their prediction
 _FIRST_WITHIN = 0.1
-_WITHIN = 0.04
+_WITHIN = 0.02
+_LENGTHS = (1.1, 2.0)  # of responses, in RT60s
+_KNOWN_DB = -50.0  # how far a decay must be seen for a T30
 _MORE_S = 0.05
 _LOW_HZ = 4000  # the lowest rate at which the octave of 1 kHz is whole
 
@@ -100,7 +103,7 @@ def with_rt60(settings: DatasetSettings, index: int, room: Shoebox, rt60_s: floa
     air, signal = air_of(settings), settings.signal
     fs_hz = min(signal.fs_hz, _LOW_HZ) if octaves_of(signal.rt60_of, signal.fs_hz) else signal.fs_hz
     low = at_rate(room, signal.fs_hz, fs_hz)
-    duration_s = LONGEST * rt60_s + _MORE_S
+    duration_s = _long_enough_s(low, rt60_s, fs_hz, signal.rt60_of, air) + _MORE_S
     count = _affordable(count, room, duration_s, air)
     places = positions_of(settings, room.size_m, index, count)
 
@@ -166,6 +169,21 @@ def simulator(
         return np.stack([image_source(scene, parts=False).rir[0, 0] for scene in scenes])
 
     return responses
+
+
+def _long_enough_s(room: Shoebox, rt60_s: float, fs_hz: float, of: Rt60Of, air: Air | None) -> float:
+    """Return how long responses must be to have a T30 when the room is right: longer than usual where its decays are bent."""
+    try:
+        right = room.scaled(solve_absorption_scale(room, rt60_s, fs_hz=fs_hz, of=of, air=air))
+    except RoomgenError:
+        return LONGEST * rt60_s  # not by prediction; responses may differ
+    t_s = np.linspace(0.0, 3.0 * rt60_s, 300)
+    density = energy_density(right, fs_hz=fs_hz, t_s=t_s, air=air, modes=True)
+    octaves = octaves_of(of, fs_hz)
+    heard = density[[octave_centers(fs_hz).index(f) for f in octaves]] if octaves else density.sum(axis=0, keepdims=True)
+    left = np.cumsum(heard[:, ::-1], axis=1)[:, ::-1]
+    over = (left < 10.0 ** (_KNOWN_DB / 10.0) * left[:, :1]).argmax(axis=1)
+    return float(np.clip(t_s[over].max(), *(np.array(_LENGTHS) * rt60_s)))
 
 
 def _affordable(count: int, room: Shoebox, duration_s: float, air: Air | None) -> int:
