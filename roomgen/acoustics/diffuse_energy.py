@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from roomgen.acoustics.rooms import Shoebox
 
-_BINS, _NODES = 160, 12
+_BINS, _NODES = 160, 10
 _COARSE_BINS, _COARSE_NODES = 48, 5
 _BINS_PER_FLIGHT = 3.0
 """Bins are split until a flight from one scattering or absorption to the next has as many: all within is taken for even."""

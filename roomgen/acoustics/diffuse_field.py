@@ -43,7 +43,7 @@ class Pulses:
     """
 
     time_s: NDArray[np.float64]
-    origin: NDArray[np.float64]
+    origin: NDArray[np.float32]
     amplitude: NDArray[np.float64]
 
 
@@ -95,11 +95,11 @@ class DiffuseField:
         """
         scene, pulses = self.scene, self._pulses[source]
         away = scene.mics_m[mic] - 0.5 * np.asarray(scene.room.size_m)
-        time_s = pulses.time_s - pulses.origin @ away / scene.c_m_s
+        time_s = pulses.time_s - pulses.origin @ (away / scene.c_m_s).astype(np.float32)
         direct_s = float(np.linalg.norm(scene.sources_m[source] - scene.mics_m[mic])) / scene.c_m_s
         amplitude = pulses.amplitude * np.sqrt(_diffuse_gain(scene.source_directivity[source]))
         if scene.mic_directivity[mic].p != 1.0:
-            amplitude = amplitude * scene.mic_directivity[mic].gain(pulses.origin)
+            amplitude = amplitude * scene.mic_directivity[mic].gain(pulses.origin.astype(np.float64))
         energy = self._scattered
         if tail_level is not None and self._specular is not None:
             energy = energy + tail_level[:, None] * self._specular
@@ -115,12 +115,11 @@ class DiffuseField:
         margin_s = 0.5 * float(np.linalg.norm(scene.room.size_m)) / scene.c_m_s
         density = _Density(scene.room, scene.c_m_s, scene.fs_hz, margin_s)
         count = density.count(self._end_s + margin_s)
-        drawn = 2.0 * np.random.default_rng(seeds[0]).random(count)
-        sign = np.where(drawn < 1.0, 1.0, -1.0)
-        time_s, per_s = density.arrivals(np.arange(count) + drawn % 1.0)
-        origin = np.random.default_rng(seeds[1]).standard_normal((count, 3), dtype=np.float32).astype(np.float64)
-        origin /= np.sqrt((origin * origin).sum(axis=1, keepdims=True))
-        return Pulses(time_s, origin, sign / np.sqrt(per_s))
+        drawn = np.random.Generator(np.random.SFC64(seeds[0])).random(count) - 0.5
+        time_s, per_s = density.arrivals(np.arange(count) + 2.0 * np.abs(drawn))
+        origin = np.random.Generator(np.random.SFC64(seeds[1])).standard_normal((count, 3), dtype=np.float32)
+        origin /= np.sqrt(np.einsum("pk,pk->p", origin, origin))[:, None]
+        return Pulses(time_s, origin, np.copysign(1.0 / np.sqrt(per_s), drawn))
 
 
 def image_fade(scene: Scene, t_s: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -151,9 +150,12 @@ class _Density:
     def arrivals(self, place: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return when so many pulses have come, and how many come per second then."""
         after = place - self.before
-        growing = np.cbrt(self.mean_free_s**3 + 3.0 * np.clip(after, 0.0, self.growing) / self.growth) - self.mean_free_s
-        time_s = np.where(after < 0.0, after / self.least, growing + np.maximum(after - self.growing, 0.0) / self.most)
-        per_s = np.minimum(self.growth * (np.maximum(time_s, 0.0) + self.mean_free_s) ** 2, self.most)
+        time_s, per_s = self.full_s + (after - self.growing) / self.most, np.full(len(place), self.most)
+        early = after < self.growing
+        after = after[early]
+        growing = np.cbrt(self.mean_free_s**3 + 3.0 * np.maximum(after, 0.0) / self.growth) - self.mean_free_s
+        time_s[early] = np.where(after < 0.0, after / self.least, growing)
+        per_s[early] = np.minimum(self.growth * (np.maximum(time_s[early], 0.0) + self.mean_free_s) ** 2, self.most)
         return time_s, per_s
 
 

@@ -167,10 +167,13 @@ def scatterings(arrivals: Any, survival: Any, scattered: Any) -> Any:
             for wall in range(6):
                 out += inverse[start, wall] * source[m * 6 + wall]
             last = min(length[start], n - m)
-            for later in range(6, 6 * last):
-                source[m * 6 + later] += out * flight[start, later]
-            for later in range(last):
-                energy[m + 1 + later] += out * held[start, later]
+            # Views, so that indices are seen to count up from zero: LLVM then works on whole vectors.
+            later, share = source[m * 6 + 6 : (m + last) * 6], flight[start, 6:]
+            for k in range(later.size):
+                later[k] += out * share[k]
+            left, kept = energy[m + 1 : m + 1 + last], held[start]
+            for k in range(last):
+                left[k] += out * kept[k]
     return energy
 
 

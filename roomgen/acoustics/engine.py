@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,7 +37,8 @@ def simulate(
         sources, mics: (source, 3) and (mic, 3) positions in metres.
         fs_hz: sampling rate in Hz.
         duration_s: length in seconds; None: until the predicted decay of the room has reached -60 dB.
-        engine: ``"image"`` (exact octave-band image sources) or ``"reference"`` (pyroomacoustics).
+        engine: ``"image"`` (exact octave-band image sources, and a diffuse field where walls scatter) or ``"reference"``
+            (pyroomacoustics, between mirrors alone).
         air: None for 343 m/s and no absorption, or :class:`Air`, or (temperature in °C, relative humidity in %).
         source_directivity, mic_directivity: one pattern for all, or one each.
         options: how images are summed; see :class:`ImageOptions`.
@@ -59,6 +61,13 @@ def simulate(
         mic_directivity=mic_directivity,
         options=options,
     )
+    direct_s = np.linalg.norm(scene.sources_m[:, None] - scene.mics_m, axis=-1).min() / scene.c_m_s
+    if scene.n_samples <= direct_s * scene.fs_hz:
+        warnings.warn(
+            f"the response of {scene.n_samples / scene.fs_hz:.3g} s ends before the direct sound arrives at {direct_s:.3g} s: it is "
+            "silent. Give a longer duration_s.",
+            stacklevel=2,
+        )
     return get_engine(engine)(scene, parts=False).rir
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -77,6 +78,15 @@ def test_response_shorter_than_the_way_is_silent():
     response = image_source(scene)
     assert np.all(response.rir == 0)
     assert np.isnan(response.drr_db[0, 0])
+
+
+def test_a_duration_shorter_than_the_way_warns():
+    places = {"sources": [[1, 1, 1]], "mics": [[39, 1, 1]]}
+    with pytest.warns(UserWarning, match=r"ends before the direct sound arrives at 0\.111 s"):
+        simulate(Shoebox((40, 3, 3)), **places, duration_s=0.05)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        simulate(Shoebox((40, 3, 3)), **places, duration_s=0.12)
 
 
 # The list of images

@@ -70,6 +70,12 @@ def test_globals_of_pyroomacoustics_are_put_back():
         pra.parameters._constants.clear()
 
 
+def test_scattering_walls_are_refused():
+    room = Shoebox((4, 3, 2.5), absorption=0.2, scattering=0.1)
+    with pytest.raises(RoomgenError, match="hears scattered energy once"):
+        reference(make_scene(room, sources=[[1, 1, 1]], mics=[[3, 2, 1]], duration_s=0.05))
+
+
 @pytest.mark.parametrize("options", [ImageOptions(randomize_m=0.08), ImageOptions(tail_after_s=0.1)])
 def test_options_that_it_lacks_are_refused(options):
     with pytest.raises(RoomgenError, match="engine='image'"):
