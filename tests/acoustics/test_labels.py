@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from roomgen.acoustics.bands import fft_band_weights, octave_centers
 from roomgen.acoustics.label_reasons import Why
 from roomgen.acoustics.labels import Labels, measure
+from roomgen.acoustics.modulation import speech_transmission_index
 from roomgen.errors import RoomgenError
 
 DECAY = 6.0 * np.log(10.0)  # energy falls by exp(-DECAY) in a reverberation time
@@ -397,6 +398,15 @@ def test_sti_agrees_with_pyrato() -> None:
         rir = decay(t60_s, fs_hz=fs_hz, duration_s=1.2 * t60_s + 1.6, excitation="noise", seed=seed)
         expected = parameters.speech_transmission_index_indirect(pyfar.Signal(rir, fs_hz))
         assert measure(rir, fs_hz=fs_hz, noise="none").sti == pytest.approx(float(expected[0]), abs=0.01)
+
+
+def test_sti_of_any_depths_is_pyratos() -> None:
+    parameters = pytest.importorskip("pyrato.parameters")
+    if not hasattr(parameters, "_sti_calc"):
+        pytest.skip("this pyrato does not make an STI of modulation depths alone")
+    for seed in range(20):
+        depth = np.random.default_rng(seed).uniform(0.0, 1.0, (7, 14))
+        assert speech_transmission_index(depth) == pytest.approx(float(parameters._sti_calc(depth)), abs=1e-12)
 
 
 def test_sti_needs_all_its_octaves() -> None:
