@@ -102,7 +102,7 @@ def _case(name: str, ours: Callable[[], Any], peer_name: str, peer: Peer | None,
 def _broadband(signal: NDArray[Any]) -> NDArray[Any]:
     """Return what a broadband label is of: peers take a signal as it is."""
     n_fft = 2 * len(signal)
-    weights = BROADBAND.weights(np.fft.rfftfreq(n_fft, 1.0 / FS_HZ))
+    weights = BROADBAND.weights(np.asarray(np.fft.rfftfreq(n_fft, 1.0 / FS_HZ), dtype=np.float64))
     return np.asarray(np.fft.irfft(np.fft.rfft(signal, n_fft) * weights, n_fft)[: len(signal)], dtype=signal.dtype)
 
 
