@@ -154,13 +154,14 @@ def _is_short(energy: Floats) -> NDArray[np.bool_]:
 def _t30_s(energy: Floats, hop_s: float) -> Floats:
     """Return T30 in s of (…, block) energies, by least squares over Schroeder's integral; nan where it has no such stretch.
 
-    What follows the end is taken to decay as the two last quarters do.
+    What follows the end is taken to decay as the two last quarters do, but to be no more than the last one: where a neighbouring
+    octave rings on below this one, quarters say little.
     """
     left = np.cumsum(np.maximum(energy, 0.0)[..., ::-1], axis=-1)[..., ::-1]
     width = max(energy.shape[-1] // 4, 1)
     last, both = left[..., -width], left[..., -min(2 * width, energy.shape[-1])]
     with np.errstate(divide="ignore", invalid="ignore"):
-        left = left + np.where(both > 2.0 * last, last**2 / (both - 2.0 * last), 0.0)[..., None]
+        left = left + np.where(both > 2.0 * last, np.minimum(last**2 / (both - 2.0 * last), last), last)[..., None]
         level = 10.0 * np.log10(left / left[..., :1])
         inside = (level <= _UPPER_DB) & (level >= _LOWER_DB)
         weight = inside.astype(np.float64)

@@ -37,8 +37,8 @@ _FIRST_POSITIONS = 8  # of these, for the first guess
 _PREDICTED_WITHIN = 1.3  # responses are within that of their prediction
 _FIRST_WITHIN = 0.1
 _WITHIN = 0.02
-_LENGTHS = (1.1, 2.0)  # of responses, in RT60s
-_KNOWN_DB = -50.0  # how far a decay must be seen for a T30
+_LENGTHS = (1.2, 2.0)  # of responses, in RT60s
+_KNOWN_DB = -55.0  # how far a decay must be seen for a T30
 _MORE_S = 0.05
 _LOW_HZ = 4000  # the lowest rate at which the octave of 1 kHz is whole
 
