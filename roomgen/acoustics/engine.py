@@ -64,8 +64,8 @@ def simulate(
     direct_s = np.linalg.norm(scene.sources_m[:, None] - scene.mics_m, axis=-1).min() / scene.c_m_s
     if scene.n_samples <= direct_s * scene.fs_hz:
         warnings.warn(
-            f"the response of {scene.n_samples / scene.fs_hz:.3g} s ends before the direct sound arrives at {direct_s:.3g} s: it is "
-            "silent. Give a longer duration_s.",
+            f"the response of {scene.n_samples / scene.fs_hz:.3g} s ends before the direct sound arrives at {direct_s:.3g} s: "
+            "it is silent. Give a longer duration_s.",
             stacklevel=2,
         )
     return get_engine(engine)(scene, parts=False).rir

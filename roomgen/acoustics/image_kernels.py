@@ -162,7 +162,7 @@ def moved(cells: Any, offsets: Any, axes: Any, by_m: float, seed: int) -> float:
 @compiled(error_model="numpy", nogil=True)
 def add_images(
     grid: Any, lanes: int, table: Any, axes: Any, cells: Any, offsets: Any, gains: Any, toward: Any, share: Any,
-    reach: float, rows_per_m: float, start_row: int, max_order: int, by_m: float, seed: int,
+    reach: float, rows_per_m: float, start_row: int, max_order: int, by_m: float, seed: int, floors_per_m: float, floors: Any,
 ) -> int:  # fmt: skip
     """Add all images of one source at one microphone to a grid, and return how many they were.
 
@@ -179,6 +179,7 @@ def add_images(
         rows_per_m: grid rows per metre of distance.
         start_row: grid row of distance 0.
         max_order: greatest number of reflections, or -1 for any.
+        floors_per_m, floors: (distance · lane,) float32, see :func:`~roomgen.acoustics.image_tables.row_floors`.
         by_m, seed: how far images of second and higher order are moved, see :func:`moved`.
     """
     inner_cells, middle_cells, outer_cells = cells
@@ -206,6 +207,13 @@ def add_images(
                 row_gain[lane] = middle_gains[j * lanes + lane] * outer_gains[k * lanes + lane]
                 loudest = max(loudest, row_gain[lane])
             if loudest < floor:
+                continue
+            distances = min(int(np.sqrt(across) * floors_per_m) * lanes, floors.size - lanes)
+            covered = True
+            for lane in range(lanes):
+                if row_gain[lane] >= floors[distances + lane]:
+                    covered = False
+            if covered:
                 continue
 
             # The images within reach: neighbouring rows begin and end at nearly the same cells.
@@ -285,7 +293,7 @@ def warm_up() -> None:
     with announced():
         add_images(
             np.zeros(8 * 64, np.float32), 8, kernel_table(), np.arange(3), (cells,) * 3, (offsets,) * 3, (gains,) * 3,
-            (toward,) * 3, np.ones(2), 3.0, 1.0, 4, -1, 0.0, 0,
+            (toward,) * 3, np.ones(2), 3.0, 1.0, 4, -1, 0.0, 0, 0.0, np.zeros(8, np.float32),
         )  # fmt: skip
 
 

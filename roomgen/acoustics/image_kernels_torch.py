@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from roomgen.acoustics.diffuse_field import Heard
-from roomgen.acoustics.image_tables import NEGLIGIBLE, Axis, image_axes, reach_m, scene_synthesis
+from roomgen.acoustics.image_tables import NEGLIGIBLE, Axis, image_axes, reach_m, row_floors, scene_synthesis
 from roomgen.acoustics.scene import Scene
 from roomgen.acoustics.spreading import OVERSAMPLING, PHASES, START_ROW, TAPS, Synthesis, kernel_table
 
@@ -176,6 +176,8 @@ def _rows_by_pair(batch: list[Job], tables: Tables, device: torch.device, most: 
         loudness = [torch.from_numpy(axis.gains).to(device) for axis in axes[1:]]
         reach = reach_m(job.scene)
         slab = max(1, most // len(axes[1].cells))
+        floors_per_m, floor_table = row_floors(job.scene, axes)
+        floors = torch.from_numpy(floor_table).to(device)
         for _ in range(job.pairs):
             pair += 1
             inner, middle, outer = (tables.offset[k][tables.start[k][pair] : tables.start[k][pair + 1]] for k in range(3))
@@ -190,7 +192,9 @@ def _rows_by_pair(batch: list[Job], tables: Tables, device: torch.device, most: 
                     rest = order - (orders[1][some, None] + orders[0]).reshape(-1)
                     begin = torch.maximum(begin, -rest - int(axes[0].cells[0]))
                     end = torch.minimum(end, rest - int(axes[0].cells[0]) + 1)
-                heard = (loudness[1][some, None] * loudness[0]).amax(dim=-1) >= NEGLIGIBLE / (4.0 * np.pi)
+                gain = loudness[1][some, None] * loudness[0]
+                distance = ((outer[some, None] ** 2 + middle**2).sqrt() * floors_per_m).to(torch.int64).clamp(max=len(floors) - 1)
+                heard = (gain.amax(dim=-1) >= NEGLIGIBLE / (4.0 * np.pi)) & (gain >= floors[distance]).any(dim=-1)
                 count = torch.where((heard & (left >= 0.0)).reshape(-1), (end - begin).clamp(min=0), 0)
                 shape = left.shape
                 yield Rows(

@@ -27,7 +27,7 @@ from roomgen.acoustics.diffuse_field import LEVEL_STEP_S, DiffuseField, Heard, i
 from roomgen.acoustics.direct_sound import direct_to_reverberant_db
 from roomgen.acoustics.directivity import OMNI, Directivity
 from roomgen.acoustics.highpass import highpass
-from roomgen.acoustics.image_tables import Axis, image_axes, reach_m, scene_synthesis
+from roomgen.acoustics.image_tables import Axis, image_axes, reach_m, row_floors, scene_synthesis
 from roomgen.acoustics.scene import Response, Scene
 from roomgen.acoustics.spreading import OVERSAMPLING, START_ROW, TAPS, Synthesis, kernel_table
 
@@ -89,6 +89,7 @@ def add_pair(grid: Grid, scene: Scene, axes: tuple[Axis, Axis, Axis], source: in
 
     warm_up()
     options = scene.options
+    floors_per_m, floors = row_floors(scene, axes)
     offsets = tuple(axis.offsets_m(scene.sources_m[source], scene.mics_m[mic]) for axis in axes)
     ends = (scene.mic_directivity[mic], scene.source_directivity[source])
     return int(
@@ -108,6 +109,8 @@ def add_pair(grid: Grid, scene: Scene, axes: tuple[Axis, Axis, Axis], source: in
             -1 if options.max_order is None else options.max_order,
             options.randomize_m,
             options.seed & _SEED_MASK,
+            floors_per_m,
+            floors.reshape(-1),
         )
     )
 
@@ -165,7 +168,12 @@ def tail_level(scene: Scene, axes: tuple[Axis, Axis, Axis], source: int, mic: in
     begin_s = end_s - min(_LEVEL_S, 0.5 * end_s)
     # With squared gains, the same walk over all images adds up their energies (but for one of the two factors 1/d).
     squared = [replace(axis, gains=axis.gains**2) for axis in axes]
-    omni = replace(scene, mic_directivity=(OMNI,) * len(scene.mics_m), source_directivity=(OMNI,) * len(scene.sources_m))
+    omni = replace(
+        scene,
+        mic_directivity=(OMNI,) * len(scene.mics_m),
+        source_directivity=(OMNI,) * len(scene.sources_m),
+        options=replace(scene.options, specular_floor_db=None),
+    )
     grid = _empty_grid(scene_synthesis(scene), axes)
     grid[:] = 0.0
     add_pair(grid, omni, (squared[0], squared[1], squared[2]), source, mic)

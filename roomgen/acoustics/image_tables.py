@@ -25,6 +25,8 @@ NEGLIGIBLE = 1e-9
 """Images that walls have weakened to less than this in every band (-180 dB) are left out: all of them together stay below
 -100 dB, and dead walls, whose images are all zero, cost nothing."""
 
+_ROW_DISTANCES = 40  # at which it is looked up which rows a diffuse field covers
+
 
 @dataclass(frozen=True, eq=False)
 class Axis:
@@ -66,12 +68,13 @@ class Axis:
 def image_axes(scene: Scene) -> tuple[Axis, Axis, Axis]:
     """Return the tables of a scene, the shortest axis first: walked innermost, it makes the longest rows of images.
 
-    The factor 1/(4 pi) of a point source is in the gains of the last axis.
+    Where walls scatter, the axis along which images last longest comes first instead: a diffuse field then covers most rows as a
+    whole (:func:`row_floors`). The factor 1/(4 pi) of a point source is in the gains of the last axis.
     """
     keep = band_reflection(scene)
     lanes = lane_count(keep.shape[1])
     axes = []
-    for position, index in enumerate(np.argsort(scene.room.size_m, kind="stable")):
+    for position, index in enumerate(np.argsort(_walking_order(scene, keep), kind="stable")):
         size = scene.room.size_m[index]
         most = int(reach_m(scene) / size) + 2
         if scene.options.max_order is not None:
@@ -86,6 +89,52 @@ def image_axes(scene: Scene) -> tuple[Axis, Axis, Axis]:
         padded[:, : keep.shape[1]] = gains[kept] / (4.0 * np.pi if position == 2 else 1.0)
         axes.append(Axis(int(index), size, cells[kept], padded))
     return axes[0], axes[1], axes[2]
+
+
+def _walking_order(scene: Scene, keep: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (3,) numbers by which axes are walked, the least innermost."""
+    size = np.asarray(scene.room.size_m)
+    if not _is_covered(scene):
+        return size
+    loss = -np.log(np.maximum(keep, NEGLIGIBLE))
+    return np.asarray((loss[0::2] + loss[1::2]).min(axis=1) / size)
+
+
+def _is_covered(scene: Scene) -> bool:
+    """Tell whether a diffuse field may cover images."""
+    return scene.room.scatters and scene.options.specular_floor_db is not None
+
+
+def row_floors(scene: Scene, axes: tuple[Axis, Axis, Axis]) -> tuple[float, NDArray[np.float32]]:
+    """Return below which gains a diffuse field covers all images of a row: cells of the first axis for one cell of each other.
+
+    An image is covered when its energy lies under that of the diffuse field by ``specular_floor_db`` in every band, were there as
+    many like it as there are images then. So all that are left out together do too.
+
+    Returns:
+        How many distances there are per metre, and (distance, lane) products of the gains of the other two axes, by how far the
+        row is away from the microphone. One distance and zeros where nothing is covered.
+    """
+    lanes = axes[0].gains.shape[1]
+    if not _is_covered(scene):
+        return 0.0, np.zeros((1, lanes), dtype=np.float32)
+    from roomgen.acoustics.diffuse_energy import diffuse_energy  # mirrors have no need of it
+
+    reach, bands = reach_m(scene), band_reflection(scene).shape[1]
+    energy = diffuse_energy(scene.room, fs_hz=scene.fs_hz, c_m_s=scene.c_m_s)
+    ways = 8 * _ROW_DISTANCES
+    field = energy.diffuse_at(reach / scene.c_m_s * np.linspace(0.0, 1.0, ways + 1))[:bands]
+    field = np.sqrt(field * 10.0 ** (-0.1 * float(scene.options.specular_floor_db or 0.0))) / (4.0 * np.pi)
+    # The images of cell n are |n| sizes away along their axis, give or take one; what that changes evens out.
+    hits = np.arange(np.abs(axes[0].cells).max() + 1)
+    away = np.hypot(reach * (np.arange(_ROW_DISTANCES)[:, None] + 0.5) / _ROW_DISTANCES, hits * axes[0].size_m)
+    place = np.minimum(away * (ways / reach), ways).astype(np.intp)
+    floors = np.full((_ROW_DISTANCES, lanes), np.inf, dtype=np.float32)
+    for band in range(bands):
+        gain = np.full(len(hits), NEGLIGIBLE)
+        np.maximum.at(gain, np.abs(axes[0].cells), axes[0].gains[:, band])
+        floors[:, band] = np.where(away < reach, field[band, place] / gain, np.inf).min(axis=1)
+    return _ROW_DISTANCES / reach, floors
 
 
 def band_reflection(scene: Scene) -> NDArray[np.float64]:

@@ -13,7 +13,8 @@ from roomgen.acoustics.bands import octave_centers
 from roomgen.acoustics.decay import decay_curve, decay_time_s, energy_density, predict_rt60_bands_s, predict_rt60_s
 from roomgen.acoustics.diffuse_energy import diffuse_energy
 from roomgen.acoustics.directivity import Directivity
-from roomgen.acoustics.image_source import image_source
+from roomgen.acoustics.image_source import add_pair, image_source
+from roomgen.acoustics.image_tables import image_axes, scene_synthesis
 from roomgen.acoustics.materials import material_names
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.scene import ImageOptions, make_scene
@@ -276,3 +277,18 @@ def test_fast_mode_goes_on_with_what_walls_scatter():
     exact, fast = (heard(mics, options=ImageOptions(tail_after_s=after)) for after in (None, 0.05))
     energies = [np.sum(rir[0, 1000:].reshape(6, -1) ** 2, axis=1) for rir in (exact[:, : 1000 + 5400], fast[:, : 1000 + 5400])]
     np.testing.assert_allclose(10 * np.log10(energies[1] / energies[0]), 0.0, atol=2.0)
+
+
+def test_rows_that_the_field_covers_are_left_out():
+    room = Shoebox(SIZE, absorption=0.06, scattering=0.3)
+    counts, responses = [], []
+    for floor_db in (40.0, None):
+        options = ImageOptions(specular_floor_db=floor_db)
+        scene = make_scene(room, sources=[[1.2, 3.1, 1.4]], mics=[[4.0, 1.5, 1.2]], duration_s=1.2, options=options)
+        axes = image_axes(scene)
+        grid = np.zeros((2 * scene_synthesis(scene).n_fft, axes[0].gains.shape[1]), dtype=np.float32)
+        counts.append(add_pair(grid, scene, axes, 0, 0))
+        responses.append(image_source(scene).rir[0, 0].astype(float).reshape(10, -1))
+    assert counts[0] < 0.1 * counts[1]
+    lost = np.sum((responses[0] - responses[1]) ** 2, axis=1) / np.sum(responses[1] ** 2, axis=1)
+    assert 10 * np.log10(lost.max()) < -40
