@@ -46,7 +46,8 @@ def test_the_reference_engine_and_every_flag_work_together(tmp_path):
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["splits"] == {"train": 4, "test": 4}
     settings = json.loads((tmp_path / "shards" / "dataset.json").read_text())["settings"]
-    assert settings["signal"] == {"fs_hz": 8000, "duration": 0.1, "air": [20.0, 50.0], "rt60_s": None}
+    asked = {"rt60_s": None, "rt60_of": "mid", "rt60_bands_s": None}
+    assert settings["signal"] == {"fs_hz": 8000, "duration": 0.1, "air": [20.0, 50.0], **asked}
     assert settings["engine"]["name"] == "reference"
     assert roomgen("verify", tmp_path / "shards", "--deep").returncode == 0
 
@@ -55,15 +56,42 @@ def test_an_asked_rt60_is_in_the_labels(tmp_path):
     import pandas as pd
 
     result = roomgen(
-        *("rooms", "--preset", "goetz", "--n", 4, "--rirs-per-room", 2, "--rt60", "0.3:0.5"),
+        *("rooms", "--preset", "goetz", "--n", 2, "--rirs-per-room", 30, "--rt60", "0.3:0.5", "--fs", 8000),
         *("--workers", 0, "--out", tmp_path / "shards"),
     )
     assert result.returncode == 0, result.stderr
     table = pd.read_parquet(tmp_path / "shards" / "manifest.parquet")
     assert ((table.rt60_asked_s >= 0.3) & (table.rt60_asked_s <= 0.5)).all()
-    rooms = table.groupby("room_id").agg({"rt60_s": "mean", "rt60_asked_s": "first"})
-    assert (rooms.rt60_s / rooms.rt60_asked_s - 1).abs().max() < 0.1
+    table["mid_s"] = [np.mean(bands[2:4]) for bands in table.rt60_bands_s]  # 500 and 1000 Hz
+    rooms = table.groupby("room_id").agg({"mid_s": "mean", "rt60_asked_s": "first"})
+    assert (rooms.mid_s / rooms.rt60_asked_s - 1).abs().max() < 0.05
     assert table.groupby("room_id").absorption_scale.nunique().max() == 1
+
+
+def test_rooms_have_the_spectrum_of_a_measured_response_and_what_it_lacks_is_said(tmp_path):
+    import pandas as pd
+
+    time_s = np.arange(8000) / 8000
+    decay = 0.2 * np.random.default_rng(0).standard_normal(8000) * 10.0 ** (-3.0 * time_s / 0.4)
+    soundfile.write(tmp_path / "hall.wav", decay, 8000, subtype="FLOAT")
+    result = roomgen(
+        *("rooms", "--preset", "goetz", "--n", 1, "--rirs-per-room", 30, "--rt60-like", tmp_path / "hall.wav"),
+        *("--workers", 0, "--out", tmp_path / "shards"),
+    )
+    assert result.returncode == 0, result.stderr
+    assert "hall.wav: the octave of 8000 Hz lies above its rate" in result.stderr
+    table = pd.read_parquet(tmp_path / "shards" / "manifest.parquet")
+    found = np.nanmean(np.stack(table.rt60_bands_s), axis=0)
+    np.testing.assert_allclose(found[1:], 0.4, rtol=0.12)  # noise of one second says no more
+
+
+@pytest.mark.parametrize("flags", [("--dry-run",), ("--write-plan", "plan.parquet"), ("--out", "shards")])
+def test_an_rt60_that_no_room_has_is_refused_at_once(tmp_path, flags):
+    result = roomgen("rooms", "--rt60", 30, *flags, cwd=tmp_path)
+    assert result.returncode == 2
+    assert "asks for a T_mid of 30 s" in result.stderr
+    assert "can have --rt60" in result.stderr
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_fixed_room_that_cannot_have_the_rt60_says_what_it_can_have(tmp_path):
@@ -72,8 +100,8 @@ def test_a_fixed_room_that_cannot_have_the_rt60_says_what_it_can_have(tmp_path):
         *("--preset", "revrir", "--set", "walls.absorption=0.9", "--duration", "auto"),
     )
     assert result.returncode == 2
-    assert "room000000" in result.stderr
-    assert "RT60" in result.stderr
+    assert "T_mid of 0.02 s" in result.stderr
+    assert "can have --rt60" in result.stderr
     assert "Traceback" not in result.stderr
 
 
