@@ -150,10 +150,8 @@ def decay_time_s(curve: DecayCurve, *, upper_db: float, lower_db: float) -> NDAr
 
 def fit_decays(curve: DecayCurve, ranges_db: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return (range, signal) decay times as :func:`decay_time_s` does, and :class:`Fit` of each, for (range, 2) levels in dB."""
-    count, slope, r2, highest, lowest = lines(curve.level_db, ranges_db)
-    upper_db, lower_db = ranges_db[:, :1], ranges_db[:, 1:]
-    known = curve.tail_db <= lower_db - MARGIN_DB
-    line = (count >= _LEAST_BLOCKS) & (slope < 0.0) & (highest - lowest >= 0.5 * (upper_db - lower_db)) & (r2 >= _LEAST_R2)
-    with np.errstate(divide="ignore"):
-        time = np.where(known & line, -60.0 * curve.hop_s / slope, np.nan)
-    return time, np.where(known, np.where(line, _GOOD, _STEPS), _UNKNOWN)
+    time = -60.0 * curve.hop_s / lines(curve.level_db, ranges_db, _LEAST_BLOCKS, _LEAST_R2)
+    unknown = ~(curve.tail_db <= ranges_db[:, 1:] - MARGIN_DB)
+    fit = np.where(np.isnan(time), _STEPS, _GOOD)
+    fit[unknown], time[unknown] = _UNKNOWN, np.nan
+    return time, fit

@@ -114,17 +114,18 @@ def integrate(energy: Any, noise: Any, end: Any) -> Any:
 
 
 @compiled(error_model="numpy", nogil=True)
-def lines(level: Any, ranges: Any) -> Any:
+def lines(level: Any, ranges: Any, least: int, least_r2: float) -> Any:
     """Fit lines to levels within some ranges.
 
     Args:
         level: (signal, block) levels that never rise. ranges: (range, 2) the highest and the lowest level of each.
+        least: fewer levels are no line. least_r2: neither are levels of which it explains less.
 
     Returns:
-        (5, range, signal): the number of blocks within the range, the slope per block, its r², and the first and last level.
+        (range, signal) slopes per block; nan where there is no line, or where its levels span less than half of the range.
     """
     n_signals, n_blocks = level.shape
-    found = np.zeros((5, ranges.shape[0], n_signals))
+    found = np.full((ranges.shape[0], n_signals), np.nan)
     for r in range(ranges.shape[0]):
         upper, lower = ranges[r, 0], ranges[r, 1]
         for s in range(n_signals):
@@ -143,19 +144,29 @@ def lines(level: Any, ranges: Any) -> Any:
                 else:
                     high = middle
             n = last - first
-            found[0, r, s] = n
-            if n < 2:
+            if n < least or level[s, first] - level[s, last - 1] < 0.5 * (upper - lower):
                 continue
             centre = 0.5 * (n - 1)
-            total, square, slope = 0.0, 0.0, 0.0
+            total, square, product = 0.0, 0.0, 0.0
             for i in range(n):
                 value = level[s, first + i] - upper  # small numbers: their squares lose nothing
                 total += value
                 square += value * value
-                slope += (i - centre) * value
+                product += (i - centre) * value
             spread = n * (float(n) * n - 1.0) / 12.0
-            about = square - total * total / n
-            found[1, r, s] = slope / spread
-            found[2, r, s] = slope * slope / spread / about if about > 0.0 else 0.0
-            found[3, r, s], found[4, r, s] = level[s, first], level[s, last - 1]
+            if product < 0.0 and product * product / spread >= least_r2 * (square - total * total / n):
+                found[r, s] = product / spread
+    return found
+
+
+@compiled(error_model="numpy", nogil=True)
+def later(remaining: Any, energy: Any, noise: Any, end: Any, times: Any) -> Any:
+    """Return the (time, signal) energy from some times on, in blocks after the onset; nan where a curve is cut before."""
+    n_signals, n_blocks = remaining.shape
+    found = np.full((times.size, n_signals), np.nan)
+    for t in range(times.size):
+        at = int(times[t])
+        for s in range(n_signals):
+            if at < min(end[s], n_blocks):
+                found[t, s] = remaining[s, at] - (times[t] - at) * (energy[s, at] - noise[s])
     return found

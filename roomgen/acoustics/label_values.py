@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from roomgen.acoustics.block_energy import RISE_PERIODS, BlockEnergy, block_energy, energy_of_bands
 from roomgen.acoustics.decay_curve import DecayCurve, Fit, decay_curve, fit_decays
 from roomgen.acoustics.label_bands import BROADBAND, Band, band_of
+from roomgen.acoustics.label_kernels import later
 from roomgen.acoustics.label_reasons import BAND_PARAMETERS, Why
 from roomgen.acoustics.modulation import OCTAVES_HZ, modulation_transfer, speech_transmission_index
 from roomgen.acoustics.strength import free_field_energy, strength_db
@@ -30,14 +31,14 @@ _SHORTEST_PERIODS, _SHORTEST_EDT_PERIODS = 12.0, 24.0
 _SHORTEST_S = 0.02
 _FITS_DB = np.array([[-5.0, -35.0], [-5.0, -25.0], [0.0, -10.0]])
 _FIT_PERIODS = np.array([[_SHORTEST_PERIODS], [_SHORTEST_PERIODS], [_SHORTEST_EDT_PERIODS]])
-_LATER_S = (0.05, 0.08, _DIRECT_S)
+_LATER_S = np.array([0.05, 0.08, _DIRECT_S])
 _GUESSED = 0.1  # at most this share of an energy may be extrapolated: 0.4 dB, if the guess is wrong altogether
 _NOTHING = 1e-5  # later energy below -50 dB of all is the ringing of the filters, not a room
 _MIDDLE = tuple(band_of(f, 1) for f in (500.0, 1000.0))
 _MEASURED, _NO_DECAY, _NOISE, _CUT, _STEPS, _RINGING, _NOTHING_LATER = (  # members of an enumeration are slow in numpy
     int(why) for why in (Why.MEASURED, Why.NO_DECAY, Why.NOISE, Why.CUT, Why.STEPS, Why.RINGING, Why.NOTHING_LATER)
 )
-_FIT_STEPS, _FIT_UNKNOWN = int(Fit.STEPS), int(Fit.UNKNOWN)
+_FIT_GOOD, _FIT_UNKNOWN = int(Fit.GOOD), int(Fit.UNKNOWN)
 _SPEECH = tuple(band_of(f, 1) for f in OCTAVES_HZ)
 
 
@@ -65,6 +66,11 @@ class Spectrum:
     def period_s(self) -> Floats:
         """(signal,) what the ringing of each filter is counted in; 0 for the broadband signal, whose filter hardly rings."""
         return np.array([0.0, *(b.period_s for b in self.filters)])
+
+    @cached_property
+    def shortest_s(self) -> Floats:
+        """(T30 T20 EDT, signal) the shortest times that are not the filter's own."""
+        return np.maximum(_FIT_PERIODS * self.period_s, _SHORTEST_S)
 
     @cached_property
     def free_field_energy(self) -> Floats | None:
@@ -136,7 +142,8 @@ def measure_one(response: NDArray[Any], given: NDArray[Any] | None, onset_s: flo
     sti, why_sti = _sti(curve, blocks, ended, spectrum)
     middle, why_middle = np.nan, int(Why.NO_BAND)
     if spectrum.middle is not None:
-        middle, why_middle = float(times[0, spectrum.middle].mean()), int(why_times[0, spectrum.middle].max())
+        low, high = spectrum.middle
+        middle, why_middle = 0.5 * float(times[0, low] + times[0, high]), int(max(why_times[0, low], why_times[0, high]))
     return Values(values, reasons, (float(ratios[2, 0]), middle, sti), (int(why_ratios[2, 0]), why_middle, why_sti))
 
 
@@ -175,29 +182,22 @@ def _curve(blocks: BlockEnergy, response: NDArray[Any], spectrum: Spectrum) -> D
 def _decay_times(curve: DecayCurve, ended: Codes, spectrum: Spectrum) -> tuple[Floats, Codes]:
     """Return (T30 T20 EDT, signal) decay times in s, and why where they are nan."""
     time, fit = fit_decays(curve, _FITS_DB)
-    why = np.where(time < np.maximum(_FIT_PERIODS * spectrum.period_s, _SHORTEST_S), _RINGING, _MEASURED)
-    why = np.where(fit == _FIT_STEPS, _STEPS, np.where(fit == _FIT_UNKNOWN, ended, why))
-    return np.where(why == 0, time, np.nan), why
+    short = time < spectrum.shortest_s
+    why = np.where(fit == _FIT_UNKNOWN, ended, _STEPS)
+    why[fit == _FIT_GOOD] = _MEASURED
+    why[short], time[short] = _RINGING, np.nan
+    return time, why
 
 
 def _early_to_late(curve: DecayCurve, blocks: BlockEnergy, ended: Codes, fs_hz: float) -> tuple[Floats, Codes, Floats]:
     """Return (50 ms 80 ms direct sound, signal) ratios in dB, why where they are nan, and the early share of all energy."""
-    late = np.stack([_later(curve, blocks, t * fs_hz) for t in _LATER_S])
+    late = later(curve.remaining, blocks.energy, curve.noise, curve.end, _LATER_S * (fs_hz / blocks.hop))
     share = late / curve.total
     why = np.where(curve.tail < _GUESSED * late, _MEASURED, ended)
-    why = np.where((share > _NOTHING) & (share < 1.0), why, _NOTHING_LATER)
-    why = np.where(np.isnan(late), ended, why)
-    return np.where(why == 0, 10.0 * np.log10(1.0 / share - 1.0), np.nan), why, 1.0 - share
-
-
-def _later(curve: DecayCurve, blocks: BlockEnergy, sample: float) -> Floats:
-    """Return the (signal,) energy from ``sample`` after the onset on; nan where the response is cut before."""
-    block, part = divmod(sample / blocks.hop, 1.0)
-    at = int(block)
-    if at >= curve.remaining.shape[1]:
-        return np.full(len(curve.total), np.nan)
-    gone = part * (blocks.energy[:, at] - curve.noise)
-    return np.where(at < curve.end, curve.remaining[:, at] - gone, np.nan)
+    why[(share <= _NOTHING) | (share >= 1.0)] = _NOTHING_LATER
+    ratio = 10.0 * np.log10(1.0 / share - 1.0)
+    ratio[why != _MEASURED] = np.nan
+    return ratio, why, 1.0 - share
 
 
 def _centre_time_s(curve: DecayCurve, blocks: BlockEnergy, fs_hz: float) -> Floats:
