@@ -1,4 +1,4 @@
-"""The image source engine against pyroomacoustics: time at the same images, accuracy, stages, throughput, memory.
+"""The image source engine against pyroomacoustics: time at the same images, fresh rooms, accuracy, stages, throughput, memory.
 
 Both get the same rooms, the same absorption in seven octave bands and the same images (all up to an order). Ours includes what
 pyroomacoustics does not give: octave bands apart, the direct-to-reverberant ratio and all labels of every microphone.
@@ -15,7 +15,7 @@ from roomgen.acoustics.image_source import add_pair, image_source
 from roomgen.acoustics.image_tables import image_axes, scene_synthesis
 from roomgen.acoustics.reference import image_count, reference
 from roomgen.acoustics.scene import Scene
-from roomgen.bench import accuracy, memory, stages, throughput
+from roomgen.bench import accuracy, fresh, memory, stages, throughput
 from roomgen.bench.accuracy import difference_db
 from roomgen.bench.effort import Effort
 from roomgen.bench.peer import banded_rirs
@@ -55,6 +55,7 @@ def run(effort: Effort) -> dict[str, Any]:
     return {
         "cases": [_case(rooms, order, mics, effort.repeats) for order in ORDERS for mics in MICS],
         "goals": {str(mics): ratio for mics, ratio in GOALS.items()},
+        "fresh": fresh.run(rooms),
         "accuracy": accuracy.run(rooms),
         "stages": stages.run(),
         "throughput": throughput.run(effort),
@@ -96,6 +97,7 @@ def text(result: dict[str, Any]) -> str:
     parts = [
         "Same images, one thread, all labels included in ours; medians over rooms, ms per room. "
         f"The last two columns: ours with every image of the first {WHOLE_S:g} s.\n" + table(head, rows) + "\n" + "\n".join(met),
+        fresh.text(result["fresh"]),
         accuracy.text(result["accuracy"]),
         stages.text(result["stages"]),
         throughput.text(result["throughput"]),

@@ -32,7 +32,7 @@ def run(effort: Effort) -> dict[str, Any]:
             partial(labelled, image_source, fast),
         )
         slow = best_s(1, partial(reference, exact), partial(labelled, reference, exact))
-        for name, (alone_s, labelled_s) in {"image": times[:2], "image, noise tail": times[2:], "reference": slow}.items():
+        for name, (alone_s, labelled_s) in {"image": times[:2], "image, fast mode": times[2:], "reference": slow}.items():
             rows.append(
                 {
                     "engine": name,
@@ -58,7 +58,7 @@ def text(result: dict[str, Any]) -> str:
     head = ["engine", "RIRs/s", "times reference", "with labels RIRs/s", "times reference"]
     title = (
         f"105 m³, predicted RT60 0.5 s, {result['duration_s']:.2f} s long, all images, one thread "
-        f"(noise tail: images up to {result['tail_after_s']:g} s)"
+        f"(fast mode: images up to {result['tail_after_s']:g} s)"
     )
     gpu = result["gpu"]
     line = (
