@@ -134,6 +134,11 @@ class WallsSettings(_Model):
     scattering: Literal["role"] | Fraction | Annotated[tuple[Fraction, ...], Field(min_length=7, max_length=7)] = 0.0
 
     @property
+    def scatter(self) -> bool:
+        """Whether walls scatter anything."""
+        return self.scattering not in (0.0, (0.0,) * 7)
+
+    @property
     def are_drawn(self) -> bool:
         """Whether two rooms have different walls."""
         return self.absorption == "random"
@@ -293,7 +298,8 @@ class EngineSettings(_Model):
     """What simulates; see :class:`roomgen.acoustics.scene.ImageOptions` for the options of image sources.
 
     ``highpass_hz`` is 20 by default and 0 for none: images are all positive, so that without it the offset at 0 Hz, which nobody
-    hears and no microphone records, is as strong as all the rest and decides broadband labels.
+    hears and no microphone records, is as strong as all the rest and decides broadband labels. ``specular_floor_db``: where walls
+    scatter, image sources end so far below the diffuse field (None: never).
     """
 
     name: Literal["image", "reference"] = "image"
@@ -302,13 +308,12 @@ class EngineSettings(_Model):
     randomize_m: Annotated[float, Field(ge=0, le=1)] = 0.0
     tail_after_s: Annotated[float, Field(ge=0.02)] | None = None
     highpass_hz: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0
+    specular_floor_db: Annotated[float, Field(ge=20, allow_inf_nan=False)] | None = 40.0
 
     @model_validator(mode="after")
     def _possible(self) -> EngineSettings:
         if self.name == "reference" and (self.device != "cpu" or self.randomize_m or self.tail_after_s is not None):
             raise ValueError('engine "reference" runs on the CPU and knows neither randomize_m nor tail_after_s')
-        if self.device == "cuda" and self.tail_after_s is not None:
-            raise ValueError('tail_after_s exists on the CPU only: leave it out, or use device "cpu"')
         return self
 
 
@@ -363,6 +368,10 @@ class DatasetSettings(CommonSettings):
                 f"signal.rt60_s {list(asked)} (--rt60) asks for what walls.rt60_limits_s {list(limits)} forbids: leave one of them "
                 "out, or let the first lie within the second"
             )
+        if self.engine.name == "reference" and self.walls.scatter:
+            raise ValueError(
+                'engine "reference" (pyroomacoustics) has no diffuse field: set walls.scattering to 0, or take "image"'
+            )
         if self.walls.are_drawn and self.walls.model == "measured" and asked is None and (limits is None or limits[0] <= 0):
             raise ValueError(
                 'walls.model "measured" draws RT60s: say from where to where, such as walls.rt60_limits_s=[0.2,2] or --rt60 0.2:2'
@@ -398,18 +407,19 @@ def load_settings(
 
 
 def _give_way(tree: dict[str, Any], overrides: Mapping[str, Any]) -> None:
-    """Take out of a preset what says how its own walls are drawn, where others are asked for."""
+    """Take out of a preset what it says of its own walls, where others are given, or another RT60 or engine."""
     walls = tree.get("walls", {})
-    fixed = overrides.get("walls.absorption", "random") != "random"
-    if fixed and "walls.model" not in overrides:
-        walls.pop("model", None)
+    if overrides.get("walls.absorption", "random") != "random":
+        walls.clear()
     if "walls.model" in overrides and "walls.absorption" not in overrides:
         walls.pop("absorption", None)
     targets = [key for key in ("rt60_s", "rt60_bands_s") if overrides.get(f"signal.{key}") is not None]
     if targets:
         for key in {"rt60_s", "rt60_bands_s"} - set(targets):
             tree.get("signal", {}).pop(key, None)
-    if fixed or targets:
+    if overrides.get("engine.name") == "reference":
+        walls.pop("scattering", None)
+    if targets:
         walls.pop("rt60_limits_s", None)
 
 

@@ -98,10 +98,10 @@ ROLES = (SIDES, SIDES, SIDES, SIDES, FLOORS, CEILINGS)
 _CENTERS_HZ = tuple(LOWEST_CENTER_HZ * 2.0**k for k in range(7))
 _FURNISHED = surface_scattering("classroom_tables", _CENTERS_HZ)
 
-ROLE_SCATTERING = np.stack([*[0.5 * _FURNISHED] * 4, _FURNISHED, np.full(len(_CENTERS_HZ), 0.1)])
+ROLE_SCATTERING = np.stack([*[0.25 * _FURNISHED] * 4, _FURNISHED, np.full(len(_CENTERS_HZ), 0.05)])
 """(wall, band) scattering coefficients of a furnished room at 125…8000 Hz: its floor scatters as one with tables does (Vorländer,
-2008, measured by ISO 17497-1), its walls, half covered by doors, windows and furniture, half of that, its ceiling as a plain
-surface with lamps (C. L. Christensen and J. H. Rindel, Forum Acusticum 2005, advise 0.1 and less)."""
+2008, measured by ISO 17497-1), its walls, a quarter of them behind furniture, a quarter of that, its ceiling as a smooth surface
+(C. L. Christensen and J. H. Rindel, Forum Acusticum 2005, advise 0.1 and less)."""
 
 
 def nearest_materials(absorption: NDArray[np.float64], fs_hz: float) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ ROOMS = (
     Column("fs_hz", "int32", "Hz", "sampling rate"),
     Column("n_channels", "int32", "", "number of microphones"),
     Column("n_samples", "int32", "", "length of the response in samples"),
-    Column("engine", "name", "", "what simulated it: image, image+tail (late part is shaped noise), reference"),
+    Column("engine", "name", "", "what simulated it: image, image+tail (late part is a diffuse field), reference"),
     Column("rt60_mid_s", "float", "s", "mean T30 of the octaves of 500 and 1000 Hz (ISO 3382-1); NaN: cannot be measured"),
     Column("rt60_s", "float", "s", "T30 of the broadband response: from −5 to −35 dB, extrapolated to 60 dB"),
     Column("rt60_bands_s", "floats", "s", "T30 of each octave band from 125 Hz"),

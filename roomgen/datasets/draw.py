@@ -196,7 +196,10 @@ def draw_positions(settings: DatasetSettings, size_m: Sequence[float], index: in
 
 def exact_options(settings: DatasetSettings) -> ImageOptions:
     """Return the options of image sources that the settings ask for, less what is random."""
-    return ImageOptions(max_order=settings.engine.max_order, highpass_hz=settings.engine.highpass_hz or None)
+    engine = settings.engine
+    return ImageOptions(
+        max_order=engine.max_order, highpass_hz=engine.highpass_hz or None, specular_floor_db=engine.specular_floor_db
+    )
 
 
 def predicted_rt60_s(settings: DatasetSettings, room: Shoebox) -> float:

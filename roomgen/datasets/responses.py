@@ -102,7 +102,7 @@ class RoomsFamily(Family):
         exact = (
             "Image sources are exact over the whole response."
             if tail is None
-            else f"Image sources are exact up to {tail:g} s; later sound is noise under the predicted decay of each octave band."
+            else f"Image sources are exact up to {tail:g} s; what is later is a diffuse field under the predicted decay."
         )
         array = settings["array"]["geometry"]
         heard = "" if array == "mono" else f" heard by the array `{array}`"

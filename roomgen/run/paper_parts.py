@@ -262,11 +262,11 @@ PARTS: dict[str, Callable[[Path, Given], Iterator[Part]]] = {
 
 WALLS: dict[str, dict[str, Any]] = {
     "random": {},
-    "measured": {"walls.model": "measured"},
+    "measured": {"walls.model": "measured", "walls.scattering": 0.1},
     "flat": {"walls.model": "flat", "walls.rt60_limits_s": None},
 }
-"""How walls can be drawn, and the settings that this means: as the paper says, as measured rooms, or alike in all directions and
-bands (the control set; its range of absorption says what RT60s there are)."""
+"""How walls can be drawn, and the settings that this means: as the paper says; as measured rooms, whose early decays ask for a
+little scattering as well; or alike in all directions and bands (the control set; its range of absorption sets the RT60s)."""
 
 OTHER_WALLS = ("goetz",)
 """Papers whose rooms can have other walls than the paper's."""

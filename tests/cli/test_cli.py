@@ -137,7 +137,7 @@ def test_dry_run_writes_nothing(tmp_path):
         (["--workers", -2], "--workers -2"),
         (["--shard-size", 0], "--shard-size 0"),
         (["--engine", "reference", "--device", "cuda"], "runs on the CPU"),
-        (["--device", "cuda", "--set", "engine.tail_after_s=0.2"], "tail_after_s exists on the CPU only"),
+        (["--engine", "reference", "--set", "walls.scattering=0.2"], "has no diffuse field"),
         (["--bogus"], "No such option"),
     ],
 )

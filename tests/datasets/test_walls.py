@@ -149,6 +149,7 @@ def test_scattering_is_in_the_room_and_in_its_row(given):
 
 def test_without_scattering_a_row_says_none():
     plan = RoomsPlan(load_settings("revrir"))
+    assert load_settings("mixed").walls.scatter
     assert plan.row("train", 0, 0)["scattering_bands"] == []
     assert not plan.room(0).shoebox.scatters
 
@@ -170,7 +171,9 @@ def test_a_preset_s_limits_are_about_its_own_walls():
     assert dead.walls.rt60_limits_s is None
     assert load_settings("goetz", {"signal.rt60_s": (2.5, 3.0)}).walls.rt60_limits_s is None
     assert load_settings("revrir", {"walls.model": "flat"}).walls.are_drawn
-    assert load_settings("mixed", {"walls.absorption": 0.9}).walls.model == "random"
+    given = load_settings("mixed", {"walls.absorption": 0.9, "walls.wall_spread": 0.1}).walls
+    assert (given.model, given.scattering, given.wall_spread) == ("random", 0.0, 0.1)
+    assert not load_settings("mixed", {"engine.name": "reference"}).walls.scatter
 
 
 @pytest.mark.parametrize(
@@ -184,6 +187,8 @@ def test_a_preset_s_limits_are_about_its_own_walls():
         ({"walls.light": (0.5, 0.1)}, r"light \[0.5, 0.1\] must rise"),
         ({"walls.model": "measurd"}, "'random', 'measured', 'materials' or 'flat'"),
         ({"walls.scattering": 1.5}, "less than or equal to 1"),
+        ({"engine.name": "reference", "walls.scattering": 0.2}, "has no diffuse field: set walls.scattering to 0"),
+        ({"engine.specular_floor_db": 10}, "greater than or equal to 20"),
         ({"walls.spectrum": (1.0, 1.0)}, "at least 7"),
         ({"walls.max_octave_ratio": 1.0}, "greater than 1"),
         ({"rooms.families": [{"name": "a", "min_m": [3, 3, 3], "max_m": [4, 4, 4], "use": "beedroom"}]}, "Did you mean 'bedroom'"),
