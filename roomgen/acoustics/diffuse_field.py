@@ -95,11 +95,12 @@ class DiffuseField:
         """
         scene, pulses = self.scene, self._pulses[source]
         away = scene.mics_m[mic] - 0.5 * np.asarray(scene.room.size_m)
-        time_s = pulses.time_s - pulses.origin @ (away / scene.c_m_s).astype(np.float32)
+        time_s = pulses.time_s - _along(pulses.origin, away / scene.c_m_s)
         direct_s = float(np.linalg.norm(scene.sources_m[source] - scene.mics_m[mic])) / scene.c_m_s
         amplitude = pulses.amplitude * np.sqrt(_diffuse_gain(scene.source_directivity[source]))
-        if scene.mic_directivity[mic].p != 1.0:
-            amplitude = amplitude * scene.mic_directivity[mic].gain(pulses.origin.astype(np.float64))
+        pattern = scene.mic_directivity[mic]
+        if pattern.p != 1.0:
+            amplitude = amplitude * (pattern.p + (1.0 - pattern.p) * _along(pulses.origin, pattern.axis))
         energy = self._scattered
         if tail_level is not None and self._specular is not None:
             energy = energy + tail_level[:, None] * self._specular
@@ -120,6 +121,12 @@ class DiffuseField:
         origin = np.random.Generator(np.random.SFC64(seeds[1])).standard_normal((count, 3), dtype=np.float32)
         origin /= np.sqrt(np.einsum("pk,pk->p", origin, origin))[:, None]
         return Pulses(time_s, origin, np.copysign(1.0 / np.sqrt(per_s), drawn))
+
+
+def _along(directions: NDArray[np.float32], vector: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the (pulse,) products of (pulse, 3) directions with a vector, in an order that no linear algebra library decides."""
+    x, y, z = vector.astype(np.float32)
+    return np.asarray(directions[:, 0] * x + directions[:, 1] * y + directions[:, 2] * z)
 
 
 def image_fade(scene: Scene, t_s: NDArray[np.float64]) -> NDArray[np.float64]:

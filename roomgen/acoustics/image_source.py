@@ -1,4 +1,4 @@
-"""The CPU engine: exact image sources in octave bands.
+"""The CPU engine: exact image sources in octave bands, and the diffuse field that walls make of them.
 
 What it computes, for every source and microphone, is
 
@@ -7,6 +7,9 @@ What it computes, for every source and microphone, is
 over all image sources i that arrive within the response: a_ib is the product of the reflection factors sqrt(1 - absorption) of
 band b, the directivity of both ends and exp(-m_b d_i / 2) of air; W_b are the filters of :mod:`roomgen.acoustics.bands`, which
 add up to one; K is the band limit of :mod:`roomgen.acoustics.spreading`. A float64 sum over a list of images agrees to -95 dB.
+
+Where walls scatter, a_ib has lost that part, and what is lost is heard as pulses from all directions, which are added to the sum as
+images are: see :mod:`roomgen.acoustics.diffuse_field`.
 
 Band filters are symmetric in time, so they ring before a sound as well as after it. What would come before time 0 is cut off.
 

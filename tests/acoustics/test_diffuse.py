@@ -237,6 +237,14 @@ def test_directivities_weigh_the_field_by_their_mean_over_directions():
             assert 10 * np.log10(found / plain / gain) == pytest.approx(0.0, abs=1.0)
 
 
+def test_sound_reaches_the_microphone_first_that_is_nearer_to_where_it_comes_from():
+    looking = Directivity.named("cardioid", azimuth_deg=0)  # towards +x
+    pair = field_alone([[3.0, 1.5, 1.2], [3.0 + 8 * C / 16000, 1.5, 1.2]], mic_directivity=looking)
+    lags = np.correlate(pair[0], pair[1], "full")  # positive lags: the first is later
+    middle = len(pair[0]) - 1
+    assert lags[middle + 2 : middle + 9].max() > 2 * lags[middle - 8 : middle - 1].max()
+
+
 def test_images_end_below_the_field():
     exact, mics = ImageOptions(specular_floor_db=None), [[4.0, 1.5, 1.2]]
     whole, ended = heard(mics, options=exact), heard(mics)
