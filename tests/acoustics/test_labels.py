@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import roomgen
 from roomgen.acoustics.bands import fft_band_weights, octave_centers
 from roomgen.acoustics.label_reasons import Why
 from roomgen.acoustics.labels import Labels, measure
@@ -420,3 +421,24 @@ def test_strength_of_pulses_and_decays() -> None:
     assert measure(rir, fs_hz=16000, noise="none").g_db == pytest.approx(20.0 * np.log10(10.0 / 2.5), abs=0.01)
     assert measure(3.0 * rir, fs_hz=16000, noise="none").g_db == pytest.approx(20.0 * np.log10(3.0 * 10.0 / 2.5), abs=0.01)
     assert np.isnan(measure(rir, fs_hz=16000).g_db)  # the level of a recording is not known
+
+
+def test_strength_of_simulated_responses() -> None:
+    # Walls that absorb everything are a free field. The engine's pulse falls off towards Nyquist: by 0.1 dB of all energy.
+    room = roomgen.Shoebox((30, 30, 30), absorption=1.0)
+    for r in (1.0, 5.0):
+        response = roomgen.simulate(room, sources=[(10, 15, 15)], mics=[(10 + r, 15, 15)], fs_hz=16000, duration_s=0.2)
+        found = measure(response.rir[0, 0], fs_hz=16000, noise="none")
+        assert found.g_db == pytest.approx(20.0 * np.log10(10.0 / r), abs=0.15)
+        np.testing.assert_allclose(found.g_bands_db[:-1], 20.0 * np.log10(10.0 / r), atol=0.01)
+
+
+def test_every_nan_has_a_reason_and_nothing_else() -> None:
+    rng = np.random.default_rng(0)
+    for fs_hz in (1000, 8000, 22050, 48000):
+        for rir in (rng.standard_normal(37), decay(0.3, fs_hz=fs_hz, duration_s=0.2), np.ones(50), np.eye(1, 900, 30)[0]):
+            for noise in ("auto", "none"):
+                found = measure(rir, fs_hz=fs_hz, noise=noise)
+                assert len(found.why) == len(found.as_dict()) - 2  # the band centres and the delay are always known
+                for name, code in found.why.items():
+                    np.testing.assert_array_equal(np.isnan(getattr(found, name)), code != Why.MEASURED, err_msg=name)
