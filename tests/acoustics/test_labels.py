@@ -428,7 +428,7 @@ def test_strength_of_simulated_responses() -> None:
     room = roomgen.Shoebox((30, 30, 30), absorption=1.0)
     for r in (1.0, 5.0):
         response = roomgen.simulate(room, sources=[(10, 15, 15)], mics=[(10 + r, 15, 15)], fs_hz=16000, duration_s=0.2)
-        found = measure(response.rir[0, 0], fs_hz=16000, noise="none")
+        found = measure(response[0, 0], fs_hz=16000, noise="none")
         assert found.g_db == pytest.approx(20.0 * np.log10(10.0 / r), abs=0.15)
         np.testing.assert_allclose(found.g_bands_db[:-1], 20.0 * np.log10(10.0 / r), atol=0.01)
 
