@@ -21,7 +21,6 @@ _SUNK = 0.01  # of the floor: a decay that ends below it has one
 def find_floor(energy: Any, width: int, dof: float) -> tuple[int, float, float, float]:
     """Return where a decay meets its floor, the noise energy of a block, the energy of the decay after that, and its rate.
 
-
     Args:
         energy: (block,) energies from the onset on.
         width: the least number of blocks that are averaged before anything is compared.
@@ -42,18 +41,8 @@ def find_floor(energy: Any, width: int, dof: float) -> tuple[int, float, float, 
     theta, used, ok = choose(begin, end, mean, shape, before, floor)
     if not ok:
         return n, 0.0, np.inf, 0.0
-    cut = float(n - start)
     level = math.exp(theta[4]) if used[4] else 0.0
-    if used[4]:
-        low, high = 0.0, cut
-        if decay_at(theta, used, cut) < level:
-            for _ in range(40):
-                cut = 0.5 * (low + high)
-                if decay_at(theta, used, cut) > level:
-                    low = cut
-                else:
-                    high = cut
-    whole = max(int(cut), 1)
+    whole = max(int(crossing(theta, used, level, float(n - start))), 1)
     tail = 0.0
     for s in range(SLOPES):
         if used[2 * s]:
@@ -61,6 +50,21 @@ def find_floor(energy: Any, width: int, dof: float) -> tuple[int, float, float, 
             tail += math.exp(theta[2 * s] - min(rate * whole, WIDEST)) / rate
     rate = decay_at(theta, used, float(whole)) / tail if tail > 0.0 else 0.0
     return start + whole, level * greatest, tail * greatest, rate
+
+
+@compiled(error_model="numpy", nogil=True)
+def crossing(theta: Any, used: Any, level: float, span: float) -> float:
+    """Return the time at which a decay meets a level; ``span`` if it does not within it."""
+    if decay_at(theta, used, span) >= level:
+        return span
+    low, high = 0.0, span
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        if decay_at(theta, used, middle) > level:
+            low = middle
+        else:
+            high = middle
+    return 0.5 * (low + high)
 
 
 @compiled(error_model="numpy", nogil=True)
