@@ -85,9 +85,12 @@ class Spectrum:
         return self._rows(_MIDDLE)
 
     @cached_property
-    def speech(self) -> NDArray[np.int64] | None:
+    def speech(self) -> slice | NDArray[np.int64] | None:
         """The rows of the octaves that the STI is made of; None where one of them is not measured."""
-        return self._rows(_SPEECH)
+        rows = self._rows(_SPEECH)
+        if rows is None or (np.diff(rows) != 1).any():
+            return rows
+        return slice(int(rows[0]), int(rows[-1]) + 1)  # a view, where they are in order
 
     def _rows(self, bands: tuple[Band, ...]) -> NDArray[np.int64] | None:
         known = all(b in self.filters for b in bands)
@@ -222,6 +225,6 @@ def _sti(curve: DecayCurve, blocks: BlockEnergy, ended: Codes, spectrum: Spectru
     end, energy = curve.end[rows], blocks.energy[rows]
     if spectrum.noise == "auto":
         energy = np.where(np.arange(energy.shape[1]) < end[:, None], energy - curve.noise[rows, None], 0.0)
-    energy[:, 0] += blocks.before[rows]
-    depth = modulation_transfer(energy, hop_s=curve.hop_s, tail=curve.tail[rows], tail_rate=curve.tail_rate[rows], end=end)
+    before, tail, rate = blocks.before[rows], curve.tail[rows], curve.tail_rate[rows]
+    depth = modulation_transfer(energy, hop_s=curve.hop_s, before=before, tail=tail, tail_rate=rate, end=end)
     return speech_transmission_index(depth), _MEASURED

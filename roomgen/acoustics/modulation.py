@@ -27,11 +27,14 @@ _REDUNDANCY = np.array([0.085, 0.078, 0.065, 0.011, 0.047, 0.095])
 _CLEAREST_DB = 15.0  # apparent signal-to-noise ratios count from -15 to 15 dB
 
 
-def modulation_transfer(energy: Floats, *, hop_s: float, tail: Floats, tail_rate: Floats, end: NDArray[np.int64]) -> Floats:
+def modulation_transfer(
+    energy: Floats, *, hop_s: float, before: Floats, tail: Floats, tail_rate: Floats, end: NDArray[np.int64]
+) -> Floats:
     """Return the (band, modulation frequency) depth of modulation that is left, 0 to 1, at :data:`MODULATION_HZ`.
 
     Args:
         energy: (band, block) energy of blocks of ``hop_s`` seconds, noise removed, 0 from ``end`` on.
+        before: (band,) energy that counts as if it arrived with the first block.
         tail: (band,) energy that follows after the block ``end``, as an exponential decay …
         tail_rate: (band,) … by this rate in 1/s.
         end: (band,) the number of blocks before the tail.
@@ -39,11 +42,11 @@ def modulation_transfer(energy: Floats, *, hop_s: float, tail: Floats, tail_rate
     n_blocks = energy.shape[1]
     omega, table = _phases(1 << max(n_blocks - 1, 1).bit_length(), hop_s)
     parts = energy @ table[:n_blocks]
-    moved = parts[:, : len(omega)] + 1j * parts[:, len(omega) :]
+    moved = before[:, None] + parts[:, : len(omega)] + 1j * parts[:, len(omega) :]
     rate = np.where(tail > 0.0, tail_rate, 1.0)[:, None]
     begin_s = (end[:, None] - 0.5) * hop_s  # blocks stand at their centres: half a block is dropped on either side
     moved += tail[:, None] * rate / (rate + 1j * omega) * np.exp(-1j * omega * begin_s)
-    return np.asarray(np.abs(moved) / (energy.sum(axis=1) + tail)[:, None])
+    return np.asarray(np.abs(moved) / (before + energy.sum(axis=1) + tail)[:, None])
 
 
 def speech_transmission_index(depth: Floats) -> float:
