@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from roomgen.acoustics.direct_sound import direct_to_reverberant_db
 from roomgen.acoustics.engine import get_engine
 from roomgen.acoustics.labels import measure
+from roomgen.acoustics.labels import warm_up as warm_up_labels
 from roomgen.acoustics.scene import Scene, make_scene
 from roomgen.audio_files import encode_wav
 from roomgen.datasets.columns import ARRAYS, ROOMS, Column
@@ -74,6 +75,7 @@ class RoomsFamily(Family):
             next(iter(simulate_batch([], device="cuda", drr=False)), None)
 
     def prepare(self, settings: DatasetSettings) -> None:
+        warm_up_labels()
         if settings.engine.device == "cpu":
             from roomgen.acoustics.image_kernels import warm_up  # numba takes a while to import
 

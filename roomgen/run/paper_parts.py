@@ -262,7 +262,7 @@ PARTS: dict[str, Callable[[Path, Given], Iterator[Part]]] = {
 
 WALLS: dict[str, dict[str, Any]] = {
     "random": {},
-    "measured": {"walls.model": "measured", "walls.scattering": 0.1},
+    "measured": {"walls.model": "measured", "walls.scattering": 0.1, "walls.rt60_limits_s": (0.2, 2.0)},
     "flat": {"walls.model": "flat", "walls.rt60_limits_s": None},
 }
 """How walls can be drawn, and the settings that this means: as the paper says; as measured rooms, whose early decays ask for a
