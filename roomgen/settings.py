@@ -230,11 +230,10 @@ class SplitsSettings(_Model):
 class SignalSettings(_Model):
     """Rate and length of the responses, the air in the room, and the reverberation that it shall have.
 
-    ``duration``: seconds; "auto" (until the predicted decay has reached −60 dB, and −50 dB in every octave); or "revrir" (the
-    shorter rule of RevRIR's published code, about 0.4 × RT60). ``rt60_s``: shortest and longest RT60 of a room, drawn uniformly
-    between; what ``rt60_of`` says: "mid" (T_mid, the mean of T30 in the octaves of 500 and 1000 Hz), "broadband" or "1000" (that
-    octave). In its place ``rt60_bands_s``: the T30 of every octave from 125 Hz up to the last one of the rate, the same for all
-    rooms.
+    ``duration``: seconds; "auto" (until the predicted decay has reached −60 dB in every octave); or "revrir" (the shorter rule of
+    RevRIR's published code, about 0.4 × RT60). ``rt60_s``: shortest and longest RT60 of a room, drawn uniformly between; what
+    ``rt60_of`` says: "mid" (T_mid, the mean of T30 in the octaves of 500 and 1000 Hz), "broadband" or "1000" (that octave). In
+    its place ``rt60_bands_s``: the T30 of every octave from 125 Hz up to the last one of the rate, the same for all rooms.
     """
 
     fs_hz: Annotated[int, Field(ge=1000, le=192_000)] = 16000
