@@ -230,10 +230,11 @@ class SplitsSettings(_Model):
 class SignalSettings(_Model):
     """Rate and length of the responses, the air in the room, and the reverberation that it shall have.
 
-    ``duration``: seconds; "auto" (until the predicted decay has reached −60 dB in every octave); or "revrir" (the shorter rule of
-    RevRIR's published code, about 0.4 × RT60). ``rt60_s``: shortest and longest RT60 of a room, drawn uniformly between; what
-    ``rt60_of`` says: "mid" (T_mid, the mean of T30 in the octaves of 500 and 1000 Hz), "broadband" or "1000" (that octave). In
-    its place ``rt60_bands_s``: the T30 of every octave from 125 Hz up to the last one of the rate, the same for all rooms.
+    ``duration``: seconds; "auto" (until the predicted decay has reached −60 dB), "octaves" (until that of every octave has, so
+    that each has a T30); or "revrir" (the shorter rule of RevRIR's published code, about 0.4 × RT60). ``rt60_s``: shortest and
+    longest RT60 of a room, drawn uniformly between; what ``rt60_of`` says: "mid" (T_mid, the mean of T30 in the octaves of 500
+    and 1000 Hz), "broadband" or "1000" (that octave). In its place ``rt60_bands_s``: the T30 of every octave from 125 Hz up to
+    the last one of the rate, the same for all rooms.
     """
 
     fs_hz: Annotated[int, Field(ge=1000, le=192_000)] = 16000
@@ -254,14 +255,14 @@ class SignalSettings(_Model):
     @field_validator("duration", mode="before")
     @classmethod
     def _length(cls, duration: object) -> object:
-        if duration in ("auto", "revrir"):
+        if duration in ("auto", "octaves", "revrir"):
             return duration
         try:
             seconds = float(duration)  # type: ignore[arg-type]  # anything else fails, and is told so
         except (TypeError, ValueError):
             seconds = -1.0
         if not 0 < seconds <= MAX_DURATION_S:
-            raise ValueError(f'give "auto", "revrir", or seconds between 0 and {MAX_DURATION_S:g}')
+            raise ValueError(f'give "auto", "octaves", "revrir", or seconds between 0 and {MAX_DURATION_S:g}')
         return seconds
 
     @model_validator(mode="after")

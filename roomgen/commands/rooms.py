@@ -54,7 +54,7 @@ PositionsOption = Annotated[int | None, typer.Option(help="positions per room  [
 RateOption = Annotated[int | None, typer.Option(help="sampling rate in Hz  [default: 16000; revrir: 8000]")]
 EngineOption = Annotated[str | None, typer.Option(help="image (exact, fast) or reference (pyroomacoustics)")]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, or cuda for image sources on a GPU")]
-DurationOption = Annotated[str | None, typer.Option(help="auto (to −60 dB), seconds, or revrir")]
+DurationOption = Annotated[str | None, typer.Option(help="auto (to −60 dB), octaves (each to −60 dB), seconds, or revrir")]
 Rt60Option = Annotated[str | None, typer.Option(metavar="S|MIN:MAX", help="RT60 that the rooms shall have, in seconds")]
 Rt60OfOption = Annotated[
     str | None,

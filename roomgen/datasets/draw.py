@@ -210,9 +210,8 @@ def predicted_rt60_s(settings: DatasetSettings, room: Shoebox) -> float:
 def duration_s(settings: DatasetSettings, room: Shoebox) -> float:
     """Return the length of a room's responses by the rule of the settings."""
     rule = settings.signal.duration
-    if rule == "auto":
-        # T30 asks for a decay of 45 dB in every octave, and predictions are some dB off.
-        return decay_time_s(room, fs_hz=settings.signal.fs_hz, air=air_of(settings), bands="slowest")
+    if rule in ("auto", "octaves"):
+        return decay_time_s(room, fs_hz=settings.signal.fs_hz, air=air_of(settings), bands="sum" if rule == "auto" else "slowest")
     if rule == "revrir":
         return int(revrir_duration_s(room) * settings.signal.fs_hz) / settings.signal.fs_hz  # cut as the published code does
     return float(rule)

@@ -125,7 +125,7 @@ class RoomsPlan:
         heard = {} if self._array is None else self._placed(room_index, position, mic)
         azimuth, elevation = direction_in_frame_deg(source, mic, yaw_deg=heard.get("array_yaw_deg", 0.0))
         delay = distance / speed_of_sound_m_s(air_of(settings))
-        duration = max(room.duration_s, delay + _MIN_TAIL_S) if settings.signal.duration == "auto" else room.duration_s
+        duration = max(room.duration_s, delay + _MIN_TAIL_S) if settings.signal.duration in ("auto", "octaves") else room.duration_s
         length, width, height = room.shoebox.size_m
         return {
             "key": f"{room.id}-{position:06d}",

@@ -7,6 +7,7 @@ wall and octave band (``absorption_bands``). Then its materials are those that c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -85,12 +86,26 @@ def shoebox_of(row: Mapping[str, Any], fs_hz: float) -> Shoebox:
         RoomgenError: the row describes no room.
     """
     scale = row.get("absorption_scale")
-    absorption: Absorption = _table(row, "absorption_bands", fs_hz, list(row["materials"]))
+    size = (float(row["length_m"]), float(row["width_m"]), float(row["height_m"]))
+    bands = (tuple(map(float, _given(row, "absorption_bands"))), tuple(map(float, _given(row, "scattering_bands"))))
+    return _shoebox(size, tuple(row["materials"]), *bands, 1.0 if scale is None else float(scale), fs_hz)
+
+
+# The samples of a room stand together: all of them get one object, and what engines know of a room is computed once.
+@lru_cache(maxsize=64)
+def _shoebox(
+    size_m: tuple[float, float, float],
+    materials: tuple[str, ...],
+    absorption: tuple[float, ...],
+    scattering: tuple[float, ...],
+    scale: float,
+    fs_hz: float,
+) -> Shoebox:
     return Shoebox(
-        (row["length_m"], row["width_m"], row["height_m"]),
-        absorption=absorption,
-        scattering=_table(row, "scattering_bands", fs_hz, 0.0),
-        scale=1.0 if scale is None else float(scale),
+        size_m,
+        absorption=_table(absorption, "absorption_bands", fs_hz, list(materials)),
+        scattering=_table(scattering, "scattering_bands", fs_hz, 0.0),
+        scale=scale,
     )
 
 
@@ -134,14 +149,17 @@ def _draw_absorption(
     )
 
 
-def _table(row: Mapping[str, Any], name: str, fs_hz: float, otherwise: Any) -> Any:
+def _given(row: Mapping[str, Any], name: str) -> Sequence[float]:
     values = row.get(name)
-    if values is None or len(values) == 0:
+    return () if values is None else values
+
+
+def _table(values: tuple[float, ...], name: str, fs_hz: float, otherwise: Any) -> Any:
+    if not values:
         return otherwise
     if len(values) % len(WALLS):
         raise RoomgenError(f"{name} has {len(values)} values: give as many for each of {', '.join(WALLS)}.")
-    table = np.asarray(values, dtype=np.float64).reshape(len(WALLS), -1)
-    return hold(table, len(octave_centers(fs_hz)))
+    return hold(np.asarray(values, dtype=np.float64).reshape(len(WALLS), -1), len(octave_centers(fs_hz)))
 
 
 def _exact(values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

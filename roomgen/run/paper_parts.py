@@ -262,8 +262,13 @@ PARTS: dict[str, Callable[[Path, Given], Iterator[Part]]] = {
 
 WALLS: dict[str, dict[str, Any]] = {
     "random": {},
-    "measured": {"walls.model": "measured", "walls.scattering": 0.1, "walls.rt60_limits_s": (0.2, 2.0)},
-    "flat": {"walls.model": "flat", "walls.rt60_limits_s": None},
+    "measured": {
+        "walls.model": "measured",
+        "walls.scattering": 0.1,
+        "walls.rt60_limits_s": (0.2, 2.0),
+        "signal.duration": "octaves",
+    },
+    "flat": {"walls.model": "flat", "walls.rt60_limits_s": None, "signal.duration": "octaves"},
 }
 """How walls can be drawn, and the settings that this means: as the paper says; as measured rooms, whose early decays ask for a
 little scattering as well; or alike in all directions and bands (the control set; its range of absorption sets the RT60s)."""

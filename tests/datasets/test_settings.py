@@ -24,7 +24,7 @@ def test_presets_are_there_and_valid():
         ("rooms.cuont", 3, "unknown setting 'rooms.cuont'. Did you mean 'rooms.count'"),
         ("bogus", 3, "unknown setting 'bogus'"),
         ("signal.fs_hz", 3, "signal.fs_hz 3: .*1000"),
-        ("signal.duration", "long", 'signal.duration \'long\': give "auto", "revrir", or seconds between 0 and 120'),
+        ("signal.duration", "long", 'signal.duration \'long\': give "auto", "octaves", "revrir", or seconds between 0 and 120'),
         ("signal.duration", -1, "seconds between 0 and 120"),
         ("signal.air", (20, 500), "humidity_pct = 500 % is outside 10…100"),
         ("signal.rt60_s", (0.9, 0.2), "must rise"),
