@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from roomgen.acoustics.image_kernels import announced, compiled
+from roomgen.acoustics.compiled import announced, compiled
 
 _OVER = 1e-7
 """Flights along a direction are followed until this share of their energy is left."""
@@ -182,7 +182,7 @@ def warm_up() -> None:
     """Load the compiled loops, or compile them where that has never been done; only then say so on stderr."""
     arrivals, survival = np.zeros((7, 6, 2)), np.zeros((7, 3))
     half = np.full(6, 0.5)
-    with announced():
+    with announced("the engine"):
         flights(np.ones(3), half, np.ones((3, 1)), np.ones(1), np.ones((3, 1)), 1.0, 0.1, arrivals, survival)
         balance(arrivals, survival, half)
         scatterings(arrivals, survival, half)

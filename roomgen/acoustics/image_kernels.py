@@ -3,25 +3,21 @@
 A row is all cells of the innermost axis for one cell of each other axis: the images of it that are heard are contiguous. Each row
 is done in two passes. The first computes distances, times and amplitudes; it is plain arithmetic over arrays, which LLVM
 turns into full vectors. The second adds the images to the grid, six rows of eight bands each; LLVM does not find the vectors
-in that by itself, so that :func:`_add_bands` and :func:`_add_time` say them in its own language. Together 4 ns per image.
-
-Compiled code is kept beside this file, where ``NUMBA_CACHE_DIR`` says, or, if this folder cannot be written, in the user's cache.
+in that by itself, so that :func:`add_bands` and :func:`add_time` say them in its own language. Together 4 ns per image.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
-from numba.core import event
+from numba import types
 from numba.extending import intrinsic
 
+from roomgen.acoustics.compiled import announced, compiled
 from roomgen.acoustics.image_tables import NEGLIGIBLE
 from roomgen.acoustics.spreading import PHASES, TAPS, kernel_table
 
@@ -30,18 +26,6 @@ _MASK = PHASES - 1
 _FAST = ("fast",)
 # numba drops the first parameter of what it decorates, which its own type does not say.
 _intrinsic: Callable[[Callable[..., Any]], Any] = intrinsic
-
-
-def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile a function with numba, and keep it on disk where there is a place to keep it."""
-
-    def decorate(function: Callable[..., Any]) -> Any:
-        try:
-            return njit(cache=True, **options)(function)
-        except RuntimeError:  # numba finds no folder that can be written
-            return njit(**options)(function)
-
-    return decorate
 
 
 class _Vectors:
@@ -86,7 +70,7 @@ class _Vectors:
 
 
 @_intrinsic
-def _add_bands(
+def add_bands(
     _: Any, grid: Any, at: Any, lanes: Any, table: Any, phase: Any, rest: Any, amplitude: Any, gains: Any, cell: Any, row: Any,
     first: Any,
 ) -> Any:  # fmt: skip
@@ -108,7 +92,7 @@ def _add_bands(
 
 
 @_intrinsic
-def _add_time(_: Any, grid: Any, at: Any, table: Any, phase: Any, rest: Any, amplitude: Any) -> Any:
+def add_time(_: Any, grid: Any, at: Any, table: Any, phase: Any, rest: Any, amplitude: Any) -> Any:
     """Add ``amplitude`` times the taps to ``grid[at : at + 8]``, for a grid of one lane."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -268,16 +252,16 @@ def add_images(
 
             if lanes == 8:  # said apart, so that the steps of the addition are constants
                 for i in range(n):
-                    _add_bands(
+                    add_bands(
                         grid, at[i] * 8, 8, table, phase[i], rest[i], amplitude[i], inner_gains, (begin + i) * 8, row_gain, 0
                     )
             elif lanes == 1:
                 for i in range(n):
-                    _add_time(grid, at[i], table, phase[i], rest[i], amplitude[i] * inner_gains[begin + i] * row_gain[0])
+                    add_time(grid, at[i], table, phase[i], rest[i], amplitude[i] * inner_gains[begin + i] * row_gain[0])
             else:
                 for first in range(0, lanes, 8):
                     for i in range(n):
-                        _add_bands(
+                        add_bands(
                             grid, at[i] * lanes + first, lanes, table, phase[i], rest[i], amplitude[i],
                             inner_gains, (begin + i) * lanes + first, row_gain, first,
                         )  # fmt: skip
@@ -290,28 +274,8 @@ def warm_up() -> None:
     """Load the compiled loop, or compile it where that has never been done; only then say on stderr what takes so long."""
     offsets = np.ones(1)
     gains, toward, cells = np.ones(8, np.float32), np.zeros((2, 1), np.float32), np.zeros(1, np.int64)
-    with announced():
+    with announced("the engine"):
         add_images(
             np.zeros(8 * 64, np.float32), 8, kernel_table(), np.arange(3), (cells,) * 3, (offsets,) * 3, (gains,) * 3,
             (toward,) * 3, np.ones(2), 3.0, 1.0, 4, -1, 0.0, 0, 0.0, np.zeros(8, np.float32),
         )  # fmt: skip
-
-
-def announced() -> AbstractContextManager[Any]:
-    """Return a context in which the first compilation is announced."""
-    return event.install_listener("numba:compile", _Announcement())
-
-
-class _Announcement(event.Listener):
-    """Says once that something is being compiled; numba tells it only when its cache has nothing."""
-
-    def __init__(self) -> None:
-        self.said = False
-
-    def on_start(self, event: Any) -> None:
-        if not self.said:
-            print("roomgen: compiling the engine (once, some seconds) …", file=sys.stderr, flush=True)
-            self.said = True
-
-    def on_end(self, event: Any) -> None:
-        pass

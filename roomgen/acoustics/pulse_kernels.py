@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from roomgen.acoustics.image_kernels import _add_bands, _add_time, announced, compiled
+from roomgen.acoustics.compiled import announced, compiled
+from roomgen.acoustics.image_kernels import add_bands, add_time
 from roomgen.acoustics.spreading import PHASES, TAPS, kernel_table
 
 _SHIFT = PHASES.bit_length() - 1
@@ -43,15 +44,15 @@ def add_pulses(
         whole = np.int64(row)
         at, phase, rest = whole >> _SHIFT, whole & _MASK, np.float32(row - whole)
         if lanes == 1:
-            _add_time(grid, at, table, phase, rest, amplitudes[i] * level[0])
+            add_time(grid, at, table, phase, rest, amplitudes[i] * level[0])
         else:
             for first in range(0, lanes, 8):
-                _add_bands(grid, at * lanes + first, lanes, table, phase, rest, amplitudes[i], level, first, ones, first)
+                add_bands(grid, at * lanes + first, lanes, table, phase, rest, amplitudes[i], level, first, ones, first)
 
 
 @lru_cache(maxsize=1)
 def warm_up() -> None:
     """Load the compiled loop, or compile it where that has never been done."""
     one = np.ones(1, np.float32)
-    with announced():
+    with announced("the engine"):
         add_pulses(np.zeros(8 * 64, np.float32), 8, kernel_table(), np.ones(1), one, np.ones(16, np.float32), 1.0, 4)
