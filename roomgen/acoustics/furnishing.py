@@ -6,7 +6,7 @@ the RT60 are there to draw again what no room sounds like. Furniture and people 
 absorption area is spread over the floor and the walls, half each.
 
 Two things tell real rooms from blind draws of materials. Light walls, ceilings and panes swing as a whole and absorb 10–30 % at
-125 Hz, which most tables of solid materials leave out (H. Kuttruff, "Room Acoustics", 6th ed. 2016, section 2.4 and table 6.3). And
+125 Hz, which most tables of solid materials leave out (H. Kuttruff, "Room Acoustics", 6th ed. 2016, chapters 2 and 6). And
 furniture absorbs in the middle and above, where bare rooms ring.
 """
 
@@ -24,7 +24,7 @@ from roomgen.acoustics.materials import material_absorption
 Range = tuple[float, float]
 
 PERSON_M2 = (0.12, 0.24, 0.59, 0.98, 1.13, 1.12, 1.12)
-"""Equivalent absorption area of one person, standing and without a coat, at 125…8000 Hz (Kuttruff, table 6.5; 8 kHz as 4 kHz)."""
+"""Equivalent absorption area of one person, standing and without a coat, at 125…8000 Hz (Kuttruff 2016, chapter 6; 8 kHz as 4 kHz)."""
 
 LIGHT = ("ceiling_plasterboard", "plasterboard", "plywood_thin", "wood_1.6cm", "wooden_lining")
 """Materials that are thin plates before a cavity: these swing."""
