@@ -24,7 +24,7 @@ from roomgen.acoustics.materials import material_absorption
 Range = tuple[float, float]
 
 PERSON_M2 = (0.12, 0.24, 0.59, 0.98, 1.13, 1.12, 1.12)
-"""Equivalent absorption area of one person, standing and without a coat, at 125…8000 Hz (Kuttruff 2016, chapter 6; 8 kHz as 4 kHz)."""
+"""Equivalent absorption area of one person, standing, without a coat, at 125…8000 Hz (Kuttruff 2016, chapter 6; 8 kHz as 4 kHz)."""
 
 LIGHT = ("ceiling_plasterboard", "plasterboard", "plywood_thin", "wood_1.6cm", "wooden_lining")
 """Materials that are thin plates before a cavity: these swing."""
