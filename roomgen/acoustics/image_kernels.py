@@ -252,9 +252,7 @@ def add_images(
 
             if lanes == 8:  # said apart, so that the steps of the addition are constants
                 for i in range(n):
-                    add_bands(
-                        grid, at[i] * 8, 8, table, phase[i], rest[i], amplitude[i], inner_gains, (begin + i) * 8, row_gain, 0
-                    )
+                    add_bands(grid, at[i] * 8, 8, table, phase[i], rest[i], amplitude[i], inner_gains, (begin + i) * 8, row_gain, 0)
             elif lanes == 1:
                 for i in range(n):
                     add_time(grid, at[i], table, phase[i], rest[i], amplitude[i] * inner_gains[begin + i] * row_gain[0])
