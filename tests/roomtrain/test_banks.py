@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -132,7 +133,7 @@ def test_threads_and_parts_change_nothing(goetz_made: Path, part: str, monkeypat
     monkeypatch.setattr(source, "_CHUNK_SAMPLES", 3)
     many = load_bank(roomgen.open(goetz_made / part), split="train", workers=5)
     assert torch.equal(one.audio, many.audio)
-    assert one.table.equals(many.table)
+    pd.testing.assert_frame_equal(one.table, many.table)
 
 
 def test_responses_are_read_without_a_decoder_as_a_decoder_reads_them(arrays: Path, monkeypatch: pytest.MonkeyPatch) -> None:
