@@ -12,16 +12,20 @@ import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from roomgen.errors import RoomgenError, suggest
 
+Bands = tuple[tuple[float, ...], tuple[float, ...]]
+"""Centres of octave bands in Hz, and a coefficient for each."""
 
-@lru_cache(maxsize=1)
-def database() -> dict[str, tuple[tuple[float, ...], tuple[float, ...]]]:
-    """Return every material: its name, and (centres in Hz, energy absorption) of the bands it is known in."""
+
+@lru_cache(maxsize=2)
+def database(kind: Literal["absorption", "scattering"] = "absorption") -> dict[str, Bands]:
+    """Return every material (or scattering surface): its name, and the bands that it is known in."""
     # The JSON file is read without importing pyroomacoustics, which takes longer than the rest of a start-up.
     spec = importlib.util.find_spec("pyroomacoustics")
     if spec is None or spec.origin is None:
@@ -29,7 +33,7 @@ def database() -> dict[str, tuple[tuple[float, ...], tuple[float, ...]]]:
     data = json.loads((Path(spec.origin).parent / "data" / "materials.json").read_text(encoding="utf-8"))
     centers = [float(c) for c in data["center_freqs"]]
     table = {}
-    for group in data["absorption"].values():
+    for group in data[kind].values():
         for name, entry in group.items():
             values = tuple(float(v) for v in entry["coeffs"])
             table[name] = (tuple(float(c) for c in entry.get("center_freqs", centers[: len(values)])), values)
@@ -54,17 +58,26 @@ def material_absorption(name: str, centers_hz: Sequence[float]) -> NDArray[np.fl
     Raises:
         RoomgenError: no such material, or a number outside [0, 1].
     """
-    try:
-        value = float(name)
-    except ValueError:
-        pass
-    else:
+    value = as_number(name)
+    if value is not None:
         if not 0.0 <= value <= 1.0:
             raise RoomgenError(f"absorption {name} is outside 0…1 (the share of energy that a wall takes away).")
         return np.full(len(centers_hz), value)
     table = database()
     if name not in table:
         raise RoomgenError(f"unknown material {name!r}.{suggest(name, table)} `roomgen materials` lists all {len(table)} names.")
-    known_hz, values = table[name]
+    return at_octaves(table[name], centers_hz)
+
+
+def as_number(text: str) -> float | None:
+    """Return the number that a text is, or None where it is a name."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def at_octaves(known: Bands, centers_hz: Sequence[float]) -> NDArray[np.float64]:
+    """Return (band,) coefficients at octave centres; beyond the bands that are known the nearest one holds."""
     # Interpolation over log-frequency is exact at the bands that the material has and holds the ends outside.
-    return np.interp(np.log2(centers_hz), np.log2(known_hz), values)
+    return np.interp(np.log2(centers_hz), np.log2(known[0]), known[1])
