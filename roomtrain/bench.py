@@ -193,9 +193,9 @@ def bench_text(result: Mapping[str, Any]) -> str:
 
 def small_data(paper: Paper, folder: Path, *, scale: float) -> Path:
     """Make a small version of a paper's data, and return the folder: the time of a step does not depend on how much there is."""
-    from roomgen.run.local import available_cores
-    from roomgen.run.paper_parts import Given
-    from roomgen.run.papers import make_paper
+    from roomgen.papers.make import make_paper
+    from roomgen.papers.parts import Given
+    from roomgen.run.executors import available_cores
 
     make_paper(paper.name, folder, Given(scale=scale), workers=available_cores(), progress=False)
     return folder

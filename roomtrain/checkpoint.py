@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from roomgen.files import TEMPORARY_PREFIX, atomic
+from roomgen.store.folder import TEMPORARY_PREFIX, atomic
 from roomtrain.errors import RoomtrainError
 
 LAST = "last.pt"

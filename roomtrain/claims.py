@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from roomgen.files import write_text
 from roomgen.settings import check_settings, differing_keys
+from roomgen.store.folder import write_text
 from roomtrain.config import RunSettings
 from roomtrain.errors import RoomtrainError
 from roomtrain.paper import Paper, get_paper

@@ -9,8 +9,8 @@ from typing import Any
 
 import roomgen
 from roomgen.errors import DatasetError
-from roomgen.files import DATASET_FILE
 from roomgen.store.dataset import Dataset
+from roomgen.store.folder import DATASET_FILE
 from roomtrain.errors import RoomtrainError
 
 

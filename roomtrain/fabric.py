@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from roomgen.errors import suggest
-from roomgen.files import lock, writing
+from roomgen.store.folder import lock, writing
 from roomtrain.errors import RoomtrainError
 
 if TYPE_CHECKING:

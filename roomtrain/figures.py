@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from roomgen.files import atomic, writing
+from roomgen.store.folder import atomic, writing
 from roomtrain.targets import TITLES, Target
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from roomgen.files import write_text
+from roomgen.store.folder import write_text
 from roomtrain.errors import RoomtrainError
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from roomgen.files import atomic
+from roomgen.store.folder import atomic
 from roomtrain.errors import RoomtrainError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import roomgen
-from roomgen.files import write_text
+from roomgen.store.folder import write_text
 from roomtrain.config import VERSION, RunSettings
 from roomtrain.errors import RoomtrainError
 from roomtrain.metrics import bootstrap

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 from lightning_fabric import Fabric
 
-from roomgen.files import lock, write_text, writing
+from roomgen.store.folder import lock, write_text, writing
 from roomtrain.checkpoint import BEST, write_weights
 from roomtrain.claims import claim, claimed, read_claim
 from roomtrain.config import RunSettings

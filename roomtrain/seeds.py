@@ -1,7 +1,7 @@
 """Random numbers of training by name: each draw is a function of (seed, purpose, epoch, sample) and of nothing else.
 
 Neither the number of workers or GPUs, nor the batch that a sample falls into, nor an interruption can change what is drawn. A new
-purpose never moves the draws of another. The scheme is that of ``roomgen.datasets.streams``: ``numpy.random.SeedSequence`` with a
+purpose never moves the draws of another. The scheme is that of ``roomgen.streams``: ``numpy.random.SeedSequence`` with a
 spawn key, here headed by a number of its own, so that training on a data set with the seed that made it repeats none of its draws.
 """
 

@@ -13,15 +13,15 @@ import pytest
 
 from roomgen import files
 from roomgen.errors import RoomgenError
-from roomgen.files import LOCK_FILE, CannotLock, lock, locked
 from roomgen.run.generate import generate
-from roomgen.store.verify import verify
+from roomgen.run.verify import verify
+from roomgen.store.folder import LOCK_FILE, CannotLock, lock, locked
 from tests.conftest import tiny_settings
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from roomgen.files import lock
+from roomgen.store.folder import lock
 with lock(Path(sys.argv[1])) as alone:
     print(alone, flush=True)
     time.sleep(60)

@@ -10,8 +10,8 @@ import pytest
 import soundfile
 
 from roomgen.errors import RoomgenError
-from roomgen.label_files import label_file
-from roomgen.label_text import format_csv, format_json, format_table, short_names
+from roomgen.report.label_text import format_csv, format_json, format_table, short_names
+from roomgen.run.label import label_file
 
 FS_HZ = 16000
 

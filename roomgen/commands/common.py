@@ -37,8 +37,8 @@ def run_dataset(
     max_broken: float = 0.01,
 ) -> None:
     """Make a dataset and print its summary."""
-    from roomgen.report.summary import summary_text
     from roomgen.run.generate import generate
+    from roomgen.run.summary import summary_text
 
     if out is None:
         raise RoomgenError("--out is missing: name the folder that the dataset is written to, such as --out shards/")
@@ -52,7 +52,7 @@ def run_dataset(
 
 def worker_count(workers: int | None) -> int:
     """Return how many processes to start; None: one per core."""
-    from roomgen.run.local import available_cores
+    from roomgen.run.executors import available_cores
 
     if workers is not None and not 0 <= workers <= 1024:
         raise RoomgenError(f"--workers {workers} is outside 0…1024 (0: in this process).")

@@ -63,7 +63,7 @@ def devices(
     as_json: JsonOption = False,
 ) -> None:
     """Make or import device responses: microphones by formulas or by a trained network, recorders, folders of measured ones."""
-    from roomgen.datasets.devices import DevicesPlan, devices_settings
+    from roomgen.datasets.devices.family import DevicesPlan, devices_settings
 
     values: dict[str, Any] = {
         "count": n,

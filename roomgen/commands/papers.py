@@ -50,8 +50,8 @@ def paper(
     as_json: JsonOption = False,
 ) -> None:
     """Build all datasets of a paper: real corpora where their folders are given, embedded stand-ins where not."""
-    from roomgen.run import papers
-    from roomgen.run.paper_parts import Given
+    from roomgen.papers import make as papers
+    from roomgen.papers.parts import Given
 
     given = Given(
         speech=tuple(speech or ()),

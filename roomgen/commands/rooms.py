@@ -192,7 +192,7 @@ def _rt60_bands(text: str) -> tuple[float, ...]:
 
 def _like(path: Path, preset: str, overrides: dict[str, Any]) -> dict[str, Any]:
     """Return the overrides with the octave spectrum of a measured response."""
-    from roomgen.datasets.rt60_like import rt60_like
+    from roomgen.datasets.rooms.rt60_like import rt60_like
     from roomgen.settings import load_settings
 
     for key in ("signal.rt60_s", "signal.rt60_bands_s"):
@@ -239,7 +239,7 @@ def _run(
     if plan is None:
         settings = load_settings(preset, overrides, flags=FLAGS)
     else:
-        from roomgen.datasets.room_plans import plan_overrides
+        from roomgen.datasets.rooms.pinned import plan_overrides
 
         carried, follows = plan_overrides(plan)
         inputs["plan"] = plan
@@ -252,13 +252,13 @@ def _run(
     if settings.engine.device == "cuda" and workers is None:
         workers = 1
     if write_plan is not None:
-        from roomgen.datasets.room_plans import write_rooms
+        from roomgen.datasets.rooms.pinned import write_rooms
 
         print_result({"plan": str(write_plan), "rooms": write_rooms(settings, write_plan)}, as_json, _plan_text)
         return
     if dry_run:
-        from roomgen.report.summary import estimate_text
         from roomgen.run.estimate import estimate
+        from roomgen.run.summary import estimate_text
 
         print_result(estimate(settings, workers=worker_count(workers), inputs=inputs), as_json, estimate_text)
         return

@@ -86,8 +86,8 @@ def sources(
     as_json: JsonOption = False,
 ) -> None:
     """Turn a corpus into shards: speech, events or scenes, resampled once, cut, split without leaks."""
-    from roomgen.datasets.source_plans import SourcesPlan
-    from roomgen.datasets.sources import sources_settings
+    from roomgen.datasets.sources.family import sources_settings
+    from roomgen.datasets.sources.plan import SourcesPlan
 
     values = {
         "fs_hz": fs,
@@ -141,7 +141,7 @@ def render(
     as_json: JsonOption = False,
 ) -> None:
     """Let sources be heard in rooms, through devices and in noise, as audio files with all labels."""
-    from roomgen.datasets.renders import renders_settings
+    from roomgen.datasets.renders.family import renders_settings
 
     values = {
         "snr_db": None if snr is None else number_range(snr, "--snr", "dB"),

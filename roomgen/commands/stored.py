@@ -17,7 +17,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check that a dataset is whole and is what it says."""
-    from roomgen.store.verify import verify as check
+    from roomgen.run.verify import verify as check
 
     problems = check(root, deep=deep)
     if as_json:
@@ -38,7 +38,7 @@ def inspect(
     as_json: JsonOption = False,
 ) -> None:
     """Summarize a dataset; or show one sample: its row, its picture as PNG, its WAV."""
-    from roomgen.report.summary import dataset_text, row_text
+    from roomgen.run.summary import dataset_text, row_text
     from roomgen.store.dataset import Dataset
 
     dataset = Dataset(root)
@@ -54,7 +54,7 @@ def inspect(
 
 def replay(root: DatasetArgument, key: Annotated[str, typer.Argument(help="a sample")], as_json: JsonOption = False) -> None:
     """Make a sample again from its row and compare; exit code 1 if it is not the same."""
-    from roomgen.store.compare import compare_again
+    from roomgen.run.replay import compare_again
     from roomgen.store.dataset import Dataset
 
     dataset = Dataset(root)

@@ -27,8 +27,8 @@ def label(
     as_csv: Annotated[bool, typer.Option("--csv", help="print CSV on stdout")] = False,
 ) -> None:
     """Measure RT60, C50, STI and the other labels of anybody's impulse responses."""
-    from roomgen.label_files import label_file
-    from roomgen.label_text import format_csv, format_json, format_table
+    from roomgen.report.label_text import format_csv, format_json, format_table
+    from roomgen.run.label import label_file
 
     if as_json and as_csv:
         raise RoomgenError("--json and --csv exclude each other.")
@@ -59,7 +59,7 @@ def config(preset: PresetOption = "mixed", set_: SetOption = None) -> None:
 def materials(as_json: JsonOption = False) -> None:
     """List the wall materials and their absorption per octave band."""
     from roomgen.acoustics.materials import database
-    from roomgen.report.summary import materials_text
+    from roomgen.run.summary import materials_text
 
     table = {name: dict(zip(map(str, map(int, hz)), values, strict=True)) for name, (hz, values) in sorted(database().items())}
     print_result(table, as_json, materials_text)
@@ -85,8 +85,11 @@ def bench(
     """Measure speed and accuracy, each against a peer in the same run, and how near rooms are to real ones."""
     from dataclasses import replace
 
-    from roomgen.bench.effort import QUICK, Effort
-    from roomgen.bench.suite import run, text
+    from roomgen.beside import find_benchmarks
+
+    find_benchmarks()
+    from bench.effort import QUICK, Effort
+    from bench.suite import run, text
 
     effort = QUICK if quick else Effort()
     if rooms is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from roomgen.acoustics.panorama import encode_view
+from roomgen.acoustics.views.panorama import encode_view
 from roomgen.corpora.base import About, BrokenFile, Clip, Corpus, Recording, inside
 from roomgen.corpora.listing import in_order
 from roomgen.corpora.views import VIEW_MEMBER, decode_picture

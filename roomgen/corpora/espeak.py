@@ -16,7 +16,7 @@ from roomgen.corpora.base import About, BrokenFile, Clip, Corpus, Recording
 from roomgen.corpora.espeak_library import FS_HZ, Voice, espeak_version, speak
 from roomgen.corpora.listing import in_order
 from roomgen.corpora.sentences import passage
-from roomgen.datasets.streams import Stream, generator
+from roomgen.streams import Stream, generator
 
 _VERSION = 1  # of the texts and speakers: raise it whenever one of them changes
 _USUAL_COUNT = 600

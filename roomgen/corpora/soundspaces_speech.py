@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from roomgen.acoustics.panorama import encode_view
+from roomgen.acoustics.views.panorama import encode_view
 from roomgen.corpora.base import About, BrokenFile, Clip, Corpus, Recording, inside
 from roomgen.corpora.listing import in_order
 from roomgen.corpora.plain_pickle import NotPlain, load_plain

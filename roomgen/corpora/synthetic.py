@@ -12,7 +12,7 @@ import numpy as np
 from roomgen.corpora import procedural
 from roomgen.corpora.base import About, BrokenFile, Clip, Corpus, Recording
 from roomgen.corpora.event_sounds import EVENTS
-from roomgen.datasets.streams import Stream, generator
+from roomgen.streams import Stream, generator
 
 _VERSION = "synthetic-events-1"  # raise it with every change that is heard
 _NAMES = tuple(EVENTS)

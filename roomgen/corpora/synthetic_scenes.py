@@ -12,7 +12,7 @@ from roomgen.corpora import procedural
 from roomgen.corpora.base import About, Clip, Corpus, Recording
 from roomgen.corpora.scene_sounds import CITIES, SCENES, Place, place_of, scene
 from roomgen.corpora.synthetic import index_of
-from roomgen.datasets.streams import Stream, generator
+from roomgen.streams import Stream, generator
 
 _VERSION = "synthetic-scenes-1"  # raise it with every change that is heard
 _PLACE, _SOUND = 3, 4  # streams of their own, apart from those of the events

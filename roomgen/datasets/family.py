@@ -17,10 +17,10 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from roomgen.datasets.columns import Column
-from roomgen.datasets.samples import Sample
 from roomgen.errors import DatasetError
 from roomgen.settings import CommonSettings
+from roomgen.store.columns import Column
+from roomgen.store.samples import Sample
 
 Inputs = Mapping[str, Path]
 """Name of an input (``corpus``, ``rirs``, …) to its folder or file."""
@@ -156,10 +156,10 @@ class Family(ABC):
 
 
 _FAMILIES = {
-    "rooms": "roomgen.datasets.responses:RoomsFamily",
-    "devices": "roomgen.datasets.devices:DevicesFamily",
-    "sources": "roomgen.datasets.sources:SourcesFamily",
-    "renders": "roomgen.datasets.renders:RendersFamily",
+    "rooms": "roomgen.datasets.rooms.family:RoomsFamily",
+    "devices": "roomgen.datasets.devices.family:DevicesFamily",
+    "sources": "roomgen.datasets.sources.family:SourcesFamily",
+    "renders": "roomgen.datasets.renders.family:RendersFamily",
 }
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roomgen.errors import DatasetError
-from roomgen.files import writing
 from roomgen.store.dataset import Dataset
+from roomgen.store.folder import writing
 
 _BANDS = ((0.0, 1.0, "100 %"), (0.1, 0.9, "80 %"), (0.25, 0.75, "50 %"))
 _SHADES = ("#dbe9f6", "#9ac8e0", "#4a98c9")

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from roomgen.audio_files import encode_wav
-from roomgen.files import writing
+from roomgen.audio import encode_wav
 from roomgen.report.decay_plot import draw_decay
 from roomgen.store.dataset import Item
+from roomgen.store.folder import writing
 
 _TITLED_BY = ("speaker", "class_name", "room_id", "device", "rt60_mid_s", "rt60_s", "snr_db")
 _RANGE_DB = 80.0

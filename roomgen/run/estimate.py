@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from roomgen.datasets.family import Inputs
-from roomgen.datasets.reachable import check_target
-from roomgen.datasets.responses import make
-from roomgen.datasets.rooms import RoomsPlan
+from roomgen.datasets.rooms.family import make
+from roomgen.datasets.rooms.plan import RoomsPlan
+from roomgen.datasets.rooms.reachable import check_target
 from roomgen.settings import DatasetSettings
 
 _PLANNED_ROOMS = 200

@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import roomgen
-from roomgen.datasets.columns import SCHEMA_VERSION
 from roomgen.datasets.family import Broken, Family, Inputs, Plan, ShardPlan, family_of
-from roomgen.datasets.samples import Sample
 from roomgen.errors import DatasetError, RoomgenError
-from roomgen.files import (
+from roomgen.run.card import card
+from roomgen.run.executors import ordered_map
+from roomgen.settings import CommonSettings, differing_keys
+from roomgen.store.columns import SCHEMA_VERSION
+from roomgen.store.dataset import read_info
+from roomgen.store.folder import (
     CARD_FILE,
     DATA_FOLDER,
     DATASET_FILE,
@@ -28,11 +31,8 @@ from roomgen.files import (
     write_text,
     writing,
 )
-from roomgen.run.local import ordered_map
-from roomgen.settings import CommonSettings, differing_keys
-from roomgen.store.card import card
-from roomgen.store.dataset import read_info
 from roomgen.store.manifest import summarize, write_manifest
+from roomgen.store.samples import Sample
 from roomgen.store.schema import arrow_schema
 from roomgen.store.shard import ShardWriter, is_complete, read_mark
 

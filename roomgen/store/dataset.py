@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from roomgen.audio_files import decode_audio
+from roomgen.audio import decode_audio
 from roomgen.errors import DatasetError, RoomgenError, suggest
-from roomgen.files import DATASET_FILE, MANIFEST_FILE, inside_data
+from roomgen.store.folder import DATASET_FILE, MANIFEST_FILE, inside_data
 from roomgen.store.schema import check_schema
 from roomgen.store.shard import iterate_tar
 

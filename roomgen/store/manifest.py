@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from roomgen.datasets.family import Family
-from roomgen.files import MANIFEST_FILE, atomic, inside_data
+from roomgen.store.folder import MANIFEST_FILE, atomic, inside_data
 from roomgen.store.schema import parquet_writer
 
 ROWS_A_GROUP = 100_000

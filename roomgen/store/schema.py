@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from roomgen.datasets.columns import COMMON, READABLE_VERSIONS, SCHEMA_VERSION, Column
 from roomgen.errors import DatasetError
+from roomgen.store.columns import COMMON, READABLE_VERSIONS, SCHEMA_VERSION, Column
 
 _TYPES = {
     "float": pa.float32(),

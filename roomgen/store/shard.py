@@ -19,9 +19,9 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from roomgen.datasets.family import Broken
-from roomgen.datasets.samples import Sample
 from roomgen.errors import DatasetError
-from roomgen.files import DATA_FOLDER, TEMPORARY_PREFIX, atomic, inside_data, sha256_of, write_text, writing
+from roomgen.store.folder import DATA_FOLDER, TEMPORARY_PREFIX, atomic, inside_data, sha256_of, write_text, writing
+from roomgen.store.samples import Sample
 from roomgen.store.schema import parquet_writer, table_of
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from roomgen.files import TEMPORARY_PREFIX, CannotLock, locked, sync_folder
+from roomgen.store.folder import TEMPORARY_PREFIX, CannotLock, locked, sync_folder
 from roomtrain.banks.memory import gigabytes
 from roomtrain.errors import RoomtrainError
 

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from roomgen.audio_files import decode_audio, encode_wav
+from roomgen.audio import decode_audio, encode_wav
 from roomgen.errors import DatasetError
-from roomgen.files import inside_data
 from roomgen.store.dataset import Dataset
+from roomgen.store.folder import inside_data
 from roomtrain.errors import RoomtrainError
 
 if TYPE_CHECKING:

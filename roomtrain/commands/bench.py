@@ -38,6 +38,9 @@ def gpu(
     rehearse: Annotated[bool, typer.Option("--rehearse", help="do all of it on the CPU, at tiny sizes: does it run?")] = False,
 ) -> None:
     """Measure and check on a GPU all that only a GPU can show; without one, say what would be done."""
+    from roomgen.beside import find_benchmarks
+
+    find_benchmarks()
     from roomtrain.gpu.items import Setup, chosen_items
     from roomtrain.gpu.runner import found_gpu, run
     from roomtrain.gpu.text import plan_text, text

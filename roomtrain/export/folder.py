@@ -23,8 +23,8 @@ import numpy as np
 import torch
 
 from roomgen.errors import RoomgenError
-from roomgen.files import CARD_FILE, TEMPORARY_PREFIX, sha256_of, write_text, writing
 from roomgen.settings import check_settings
+from roomgen.store.folder import CARD_FILE, TEMPORARY_PREFIX, sha256_of, write_text, writing
 from roomtrain.checkpoint import read_weights, write_weights
 from roomtrain.claims import SETTINGS, claimed
 from roomtrain.config import RunSettings

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from roomgen.files import atomic
+from roomgen.store.folder import atomic
 from roomtrain.errors import RoomtrainError
 from roomtrain.estimation import answer
 from roomtrain.listen import Listener

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from bench.accuracy import difference_db
+from bench.scenes import random_rooms, typical_room
+from bench.timing import best_s
 from roomgen.acoustics.image_source import image_source
 from roomgen.acoustics.image_source_gpu import simulate_batch
 from roomgen.acoustics.scene import Scene
-from roomgen.bench.accuracy import difference_db
-from roomgen.bench.scenes import random_rooms, typical_room
-from roomgen.bench.timing import best_s
 from roomtrain.gpu.items import Report, Setup
 from roomtrain.gpu.runner import described
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from roomgen.bench.machine import machine as describe_machine
+from bench.machine import machine as describe_machine
 from roomtrain.bench import now
 from roomtrain.draws import Draws
 from roomtrain.gpu.items import Report, Setup

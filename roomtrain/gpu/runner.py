@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from roomgen.files import write_text
+from roomgen.store.folder import write_text
 from roomgen.text import duration
 from roomtrain.errors import RoomtrainError
 from roomtrain.gpu.items import Item, Setup

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import wofz
 
+from bench.brute_force import images
 from roomgen.acoustics import coherence, decay
 from roomgen.acoustics.air import Air
 from roomgen.acoustics.decay import (
@@ -22,7 +23,6 @@ from roomgen.acoustics.labels import measure
 from roomgen.acoustics.materials import material_names
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.scene import ImageOptions, make_scene
-from roomgen.bench.brute_force import images
 from roomgen.errors import RoomgenError
 
 FS = 1000.0  # three octave bands: lists of images stay short

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bench import brute_force
 from roomgen.acoustics.air import Air
 from roomgen.acoustics.decay import energy_density
 from roomgen.acoustics.directivity import Directivity
@@ -21,7 +22,6 @@ from roomgen.acoustics.image_tables import image_axes, scene_synthesis
 from roomgen.acoustics.materials import material_names
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.scene import ImageOptions, make_scene
-from roomgen.bench import brute_force
 from roomgen.errors import RoomgenError
 
 MIXED = ["carpet_cotton", 0.2, "hard_surface", 0.1, "ceiling_plasterboard", 0.5]

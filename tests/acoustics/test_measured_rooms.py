@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from roomgen.acoustics.labels import measure
-from roomgen.label_files import label_file
+from roomgen.run.label import label_file
 
 SPORTS_HZ = (125, 250, 500, 1000, 2000, 4000)
 SPORTS_T30_S = np.array([7.388, 8.472, 6.795, 6.518, 4.797, 4.089])

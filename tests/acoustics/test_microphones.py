@@ -7,8 +7,8 @@ import pytest
 from scipy import signal, special
 
 from roomgen.acoustics import microphones
-from roomgen.acoustics.microphone_designs import CONSTRUCTIONS, draw_design
-from roomgen.acoustics.microphones import (
+from roomgen.acoustics.microphones.designs import CONSTRUCTIONS, draw_design
+from roomgen.acoustics.microphones.response import (
     MicrophoneDesign,
     conditioning,
     impulse_response,

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from roomgen.acoustics.arrays import direction_in_frame_deg
-from roomgen.acoustics.figure import Figure
 from roomgen.acoustics.materials import material_names
-from roomgen.acoustics.panorama import encode_depth, encode_view, panorama
 from roomgen.acoustics.rooms import Shoebox
-from roomgen.acoustics.wall_textures import joints, texture
+from roomgen.acoustics.views.figure import Figure
+from roomgen.acoustics.views.panorama import encode_depth, encode_view, panorama
+from roomgen.acoustics.views.textures import joints, texture
 from roomgen.errors import RoomgenError
 
 ROOM = Shoebox((6.0, 5.0, 3.0), absorption=0.2)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from roomgen.acoustics.recorders import RECORDERS, compress, draw_recorder, recorder_magnitude, recorder_response
-from roomgen.datasets.devices import compressed
+from roomgen.acoustics.microphones.recorders import RECORDERS, compress, draw_recorder, recorder_magnitude, recorder_response
+from roomgen.datasets.devices.family import compressed
 from roomgen.errors import RoomgenError
 
 FS_HZ = 32000

@@ -6,13 +6,13 @@ import numpy as np
 import pyroomacoustics as pra
 import pytest
 
+from bench import brute_force
 from roomgen.acoustics.directivity import Directivity
 from roomgen.acoustics.engine import simulate
 from roomgen.acoustics.image_source import image_source
 from roomgen.acoustics.reference import image_count, order_within, reference
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.scene import ImageOptions, make_scene
-from roomgen.bench import brute_force
 from roomgen.errors import RoomgenError
 from tests.acoustics.test_image_source import error_db, random_scene
 

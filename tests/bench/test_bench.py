@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from roomgen.bench import engines, memory, scenes, suite, throughput
-from roomgen.bench.effort import Effort
-from roomgen.bench.peer import banded_rirs
-from roomgen.bench.process import run_python
+from bench import engines, memory, scenes, suite, throughput
+from bench.effort import Effort
+from bench.peer import banded_rirs
+from bench.process import run_python
 from roomgen.errors import RoomgenError
 
 TINY = Effort(

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from bench import bras, bras_scene, suite
+from bench.effort import Effort
 from roomgen.acoustics.bands import octave_centers
-from roomgen.bench import bras, bras_scene, suite
-from roomgen.bench.effort import Effort
 from roomgen.errors import RoomgenError
 
 THIRDS_HZ = [20 * 2 ** (n / 3) for n in range(31)]

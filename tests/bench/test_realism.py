@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from roomgen.bench import measured_rooms, realism, suite
-from roomgen.bench.decay_statistics import (
+from bench import measured_rooms, realism, suite
+from bench.decay_statistics import (
     decays_of,
     diffuse_spread,
     judge,
@@ -19,7 +19,7 @@ from roomgen.bench.decay_statistics import (
     relative_spectra,
     share_apart,
 )
-from roomgen.bench.effort import Effort
+from bench.effort import Effort
 from roomgen.errors import RoomgenError
 
 TINY = Effort(realism_rooms=1, positions=1)

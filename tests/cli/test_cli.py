@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from roomgen.audio_files import encode_wav
+from roomgen.audio import encode_wav
 
 
 def roomgen(*arguments, **more):

@@ -8,7 +8,7 @@ import soundfile
 
 from roomgen.corpora import open_corpus
 from roomgen.corpora.base import BrokenFile
-from roomgen.datasets.sources import sources_settings
+from roomgen.datasets.sources.family import sources_settings
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate
 

@@ -7,7 +7,7 @@ import soundfile
 from roomgen.corpora import open_corpus
 from roomgen.corpora.base import BrokenFile
 from roomgen.corpora.multi_angle import guess, looks_multi_angle, read_responses
-from roomgen.datasets.device_files import read_response
+from roomgen.datasets.devices.files import read_response
 from roomgen.errors import RoomgenError
 
 

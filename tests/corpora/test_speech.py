@@ -17,7 +17,7 @@ from PIL import Image
 from roomgen.corpora import open_corpus
 from roomgen.corpora.base import BrokenFile
 from roomgen.corpora.plain_pickle import NotPlain, load_plain
-from roomgen.datasets.sources import sources_settings
+from roomgen.datasets.sources.family import sources_settings
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate
 

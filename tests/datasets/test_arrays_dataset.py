@@ -8,10 +8,10 @@ from PIL import Image
 
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate
+from roomgen.run.replay import compare_again
+from roomgen.run.verify import verify
 from roomgen.settings import load_settings
-from roomgen.store.compare import compare_again
 from roomgen.store.dataset import Dataset
-from roomgen.store.verify import verify
 
 FS_HZ = 16000
 SMALL = {

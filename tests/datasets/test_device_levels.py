@@ -8,16 +8,16 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from roomgen.acoustics.recorders import RECORDERS, draw_compression, draw_recorder
+from roomgen.acoustics.microphones.recorders import RECORDERS, draw_compression, draw_recorder
 from roomgen.cli import app
-from roomgen.datasets.device_plans import DevicesSettings, write_devices
-from roomgen.datasets.devices import devices_settings
-from roomgen.datasets.renders import renders_settings
-from roomgen.datasets.sources import sources_settings
+from roomgen.datasets.devices.family import devices_settings
+from roomgen.datasets.devices.plan import DevicesSettings, write_devices
+from roomgen.datasets.renders.family import renders_settings
+from roomgen.datasets.sources.family import sources_settings
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate
+from roomgen.run.verify import verify
 from roomgen.store.dataset import Dataset
-from roomgen.store.verify import verify
 
 # A figure-eight is among the first three: from the side it hears next to nothing.
 FEW = {"count": 6, "angles_deg": (0.0, 90.0, 180.0), "distances_m": (0.5,), "splits.shares": {"train": 1.0}}

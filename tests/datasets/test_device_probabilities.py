@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from roomgen.datasets.devices import devices_settings
-from roomgen.datasets.renders import RendersPlan, RendersSettings, renders_settings
-from roomgen.datasets.sources import sources_settings
+from roomgen.datasets.devices.family import devices_settings
+from roomgen.datasets.renders.family import RendersPlan, RendersSettings, renders_settings
+from roomgen.datasets.sources.family import sources_settings
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate
+from roomgen.run.replay import compare_again
+from roomgen.run.verify import verify
 from roomgen.settings import load_settings
-from roomgen.store.compare import compare_again
 from roomgen.store.dataset import Dataset
-from roomgen.store.verify import verify
 
 FS_HZ = 8000
 SHARES = {"train": 0.8, "test": 0.2}
@@ -146,7 +146,7 @@ def test_a_source_is_in_one_room_whichever_device_hears_it(parts, tmp_path):
 
 
 def test_a_plan_takes_no_more_draws_for_more_sources(parts, monkeypatch):
-    import roomgen.datasets.render_plans as plans
+    import roomgen.datasets.renders.plan as plans
 
     drawn = []
     monkeypatch.setattr(plans, "generator", lambda *key, f=plans.generator: drawn.append(key) or f(*key))

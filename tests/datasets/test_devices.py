@@ -6,13 +6,13 @@ import soundfile
 from typer.testing import CliRunner
 
 from roomgen.cli import app
-from roomgen.datasets.devices import DevicesFamily, DevicesPlan, devices_settings
+from roomgen.datasets.devices.family import DevicesFamily, DevicesPlan, devices_settings
 from roomgen.errors import RoomgenError
 from roomgen.report.device_figures import magnitude_db, write_figures
 from roomgen.run.generate import generate
-from roomgen.store.compare import compare_again
+from roomgen.run.replay import compare_again
+from roomgen.run.verify import verify
 from roomgen.store.dataset import Dataset
-from roomgen.store.verify import verify
 
 FEW = {"count": 4, "angles_deg": (0.0, 90.0, 180.0), "distances_m": (0.5, 5.0), "shard_size": 7}
 

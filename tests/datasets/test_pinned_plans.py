@@ -7,13 +7,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from roomgen.datasets.device_plans import DevicesPlan, write_devices
-from roomgen.datasets.room_plans import plan_overrides
-from roomgen.datasets.rooms import RoomsPlan
-from roomgen.datasets.streams import Stream, generator
-from roomgen.run.paper_parts import Given
-from roomgen.run.papers import PAPERS, planned_parts
+from roomgen.datasets.devices.plan import DevicesPlan, write_devices
+from roomgen.datasets.rooms.pinned import plan_overrides
+from roomgen.datasets.rooms.plan import RoomsPlan
+from roomgen.papers.make import PAPERS, planned_parts
+from roomgen.papers.parts import Given
 from roomgen.settings import DatasetSettings, resolve
+from roomgen.streams import Stream, generator
 
 FOLDER = Path(__file__).parents[2] / "manifests"
 PARTS = {file: part for paper in PAPERS for file, part in planned_parts(paper, Given()).items()}

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from roomgen.acoustics.arrays import direction_in_frame_deg
-from roomgen.datasets.draw import revrir_duration_s
-from roomgen.datasets.placement import draw_pair
-from roomgen.datasets.rooms import RoomsPlan, apportion
-from roomgen.datasets.streams import Stream, generator
+from roomgen.datasets.rooms.draw import revrir_duration_s
+from roomgen.datasets.rooms.placement import draw_pair
+from roomgen.datasets.rooms.plan import RoomsPlan, apportion
 from roomgen.errors import RoomgenError
 from roomgen.settings import PlaceSettings, load_settings
+from roomgen.streams import Stream, generator
 
 
 def all_pairs(plan):

@@ -7,15 +7,15 @@ import pytest
 import soundfile
 from scipy.signal import correlate, fftconvolve
 
-from roomgen.datasets.devices import devices_settings
-from roomgen.datasets.renders import RendersPlan, render, renders_settings
-from roomgen.datasets.sources import sources_settings
+from roomgen.datasets.devices.family import devices_settings
+from roomgen.datasets.renders.family import RendersPlan, render, renders_settings
+from roomgen.datasets.sources.family import sources_settings
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate
+from roomgen.run.replay import compare_again
+from roomgen.run.verify import verify
 from roomgen.settings import load_settings
-from roomgen.store.compare import compare_again
 from roomgen.store.dataset import Dataset
-from roomgen.store.verify import verify
 
 FS_HZ = 16000
 SHARES = {"train": 0.6, "test": 0.4}

@@ -5,13 +5,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from roomgen.datasets.room_plans import PLAN_SCHEMA, plan_overrides, write_rooms
-from roomgen.datasets.rooms import RoomsPlan
+from roomgen.datasets.rooms.pinned import PLAN_SCHEMA, plan_overrides, write_rooms
+from roomgen.datasets.rooms.plan import RoomsPlan
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate
+from roomgen.run.verify import verify
 from roomgen.settings import DatasetSettings, load_settings, resolve
 from roomgen.store.dataset import Dataset
-from roomgen.store.verify import verify
 from tests.conftest import tiny_settings
 
 
@@ -38,7 +38,7 @@ def test_a_written_plan_makes_the_same_dataset_without_drawing(made_once, tmp_pa
     def never(*_):
         raise AssertionError("a room was drawn")
 
-    monkeypatch.setattr("roomgen.datasets.rooms.draw_room", never)
+    monkeypatch.setattr("roomgen.datasets.rooms.plan.draw_room", never)
     generate(settings, tmp_path / "shards", workers=0, progress=False, inputs=inputs)
     for tar in sorted((made_once / "data").glob("*.tar")):
         assert (tmp_path / "shards" / "data" / tar.name).read_bytes() == tar.read_bytes()
@@ -59,7 +59,7 @@ def test_an_asked_rt60_need_not_be_solved_again(tmp_path, monkeypatch):
     asked = tiny_settings(signal__rt60_s=(0.2, 0.4), rooms__count=3, place__rirs_per_room=1)
     drawn = [RoomsPlan(asked).room(index) for index in range(3)]
     write_rooms(asked, tmp_path / "plan.parquet")
-    monkeypatch.setattr("roomgen.datasets.target_rt60.with_target", None)
+    monkeypatch.setattr("roomgen.datasets.rooms.target_rt60.with_target", None)
     settings, inputs = from_plan(tmp_path / "plan.parquet")
     read = [RoomsPlan(settings, inputs).room(index) for index in range(3)]
     assert [room.shoebox.scale for room in read] == [room.shoebox.scale for room in drawn]

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from roomgen.datasets.source_plans import SourcesPlan, segment_count
-from roomgen.datasets.sources import sources_settings
+from roomgen.datasets.sources.family import sources_settings
+from roomgen.datasets.sources.plan import SourcesPlan, segment_count
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate
-from roomgen.store.compare import compare_again
+from roomgen.run.replay import compare_again
+from roomgen.run.verify import verify
 from roomgen.store.dataset import Dataset
-from roomgen.store.verify import verify
 
 FS_HZ = 16000
 RNG = np.random.default_rng(3)

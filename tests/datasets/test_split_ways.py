@@ -9,13 +9,13 @@ import soundfile
 from typer.testing import CliRunner
 
 from roomgen.cli import app
-from roomgen.datasets.source_plans import SourcesPlan, SourcesSettings
-from roomgen.datasets.sources import sources_settings
+from roomgen.datasets.sources.family import sources_settings
+from roomgen.datasets.sources.plan import SourcesPlan, SourcesSettings
 from roomgen.datasets.splits import divide_within
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate
+from roomgen.run.verify import verify
 from roomgen.store.dataset import Dataset
-from roomgen.store.verify import verify
 
 FS_HZ = 8000
 SHARES = {"train": 0.696, "val": 0.104, "test": 0.2}

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from roomgen.acoustics.rooms import Shoebox
-from roomgen.datasets import target_rt60
-from roomgen.datasets.reachable import check_target, family_range_s
-from roomgen.datasets.responses import simulate_row
-from roomgen.datasets.room_plans import write_rooms
-from roomgen.datasets.rooms import RoomsPlan
-from roomgen.datasets.rt60_like import rt60_like
+from roomgen.datasets.rooms import target_rt60
+from roomgen.datasets.rooms.family import simulate_row
+from roomgen.datasets.rooms.pinned import write_rooms
+from roomgen.datasets.rooms.plan import RoomsPlan
+from roomgen.datasets.rooms.reachable import check_target, family_range_s
+from roomgen.datasets.rooms.rt60_like import rt60_like
 from roomgen.errors import RoomgenError
 from roomgen.run.estimate import estimate
 from roomgen.settings import DatasetSettings, load_settings

@@ -9,15 +9,15 @@ import pytest
 from roomgen.acoustics.decay import predict_rt60_bands_s
 from roomgen.acoustics.materials import material_absorption
 from roomgen.acoustics.rooms import Shoebox
-from roomgen.datasets.responses import scene_of
-from roomgen.datasets.room_plans import plan_overrides, write_rooms
-from roomgen.datasets.rooms import RoomsPlan
+from roomgen.datasets.rooms.family import scene_of
+from roomgen.datasets.rooms.pinned import plan_overrides, write_rooms
+from roomgen.datasets.rooms.plan import RoomsPlan
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate
+from roomgen.run.replay import compare_again
+from roomgen.run.verify import verify
 from roomgen.settings import DatasetSettings, load_settings, resolve
-from roomgen.store.compare import compare_again
 from roomgen.store.dataset import Dataset
-from roomgen.store.verify import verify
 
 FEW = {"rooms.count": 3, "place.rirs_per_room": 2, "splits.shares": {"train": 1.0}, "signal.fs_hz": 8000, "signal.duration": 0.3}
 

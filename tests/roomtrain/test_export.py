@@ -305,7 +305,7 @@ def _edit(**values: Any) -> Callable[[Path], None]:
 
 def _of_other_shape(folder: Path) -> None:
     """Sound weights with the right sum, and another network."""
-    from roomgen.files import sha256_of
+    from roomgen.store.folder import sha256_of
     from roomtrain.checkpoint import read_weights, write_weights
 
     weights = read_weights(folder / WEIGHTS)

@@ -11,8 +11,8 @@ import time
 import pytest
 
 from roomgen.errors import DatasetError, RoomgenError
+from roomgen.run.executors import ordered_map
 from roomgen.run.generate import generate
-from roomgen.run.local import ordered_map
 from tests.conftest import tiny_settings
 
 

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from roomgen.cli import app
 from roomgen.errors import RoomgenError
+from roomgen.papers.parts import Given
 from roomgen.run import paper_parts
-from roomgen.run.paper_parts import Given
+from roomgen.run.verify import verify
 from roomgen.store.dataset import Dataset
-from roomgen.store.verify import verify
 
 SEEN, ALL = ("A", "B", "C", "S1", "S2", "S3"), ("A", "B", "C", "S1", "S2", "S3", "S4", "S5", "S6")
 DIRS = ("vintage-dirs", "multi-dirs", "many-dirs")
@@ -230,7 +230,7 @@ def test_a_folder_of_esc_50_is_esc_50_by_its_folds(tmp_path):
 
 
 def test_stand_ins_have_every_class_in_every_split_at_any_scale(tmp_path):
-    from roomgen.datasets.source_plans import SourcesPlan
+    from roomgen.datasets.sources.plan import SourcesPlan
 
     for scale in (0.001, 0.05, 0.3, 1.0):
         scenes = next(paper_parts.PARTS["icl"](tmp_path, Given(scale=scale)))

@@ -8,12 +8,12 @@ import pytest
 import soundfile
 
 from roomgen.errors import RoomgenError
+from roomgen.papers.make import make_paper
+from roomgen.papers.parts import PARTS, Given
 from roomgen.run.generate import generate
-from roomgen.run.paper_parts import PARTS, Given
-from roomgen.run.papers import make_paper
-from roomgen.store.compare import compare_again
+from roomgen.run.replay import compare_again
+from roomgen.run.verify import verify
 from roomgen.store.dataset import Dataset
-from roomgen.store.verify import verify
 
 FS_HZ = 16000
 SCALE = 1e-4

@@ -7,13 +7,13 @@ import pytest
 import soundfile
 
 from roomgen.corpora import synthetic_scenes
-from roomgen.datasets.rooms import RoomsPlan
+from roomgen.datasets.rooms.plan import RoomsPlan
 from roomgen.errors import RoomgenError
+from roomgen.papers.make import PAPERS, make_paper, paper_text, write_plans
+from roomgen.papers.parts import Given
 from roomgen.run import paper_parts
-from roomgen.run.paper_parts import Given
-from roomgen.run.papers import PAPERS, make_paper, paper_text, write_plans
+from roomgen.run.verify import verify
 from roomgen.store.dataset import Dataset
-from roomgen.store.verify import verify
 
 PARTS = {
     "revrir": ["rirs", "train-speech", "test-speech"],
@@ -238,7 +238,7 @@ def test_goetz_s_rooms_can_have_other_walls(tmp_path, monkeypatch):
         out.mkdir(parents=True)
         return {"family": settings.family, "samples": 1, "audio_s": 1.0, "splits": {}, "broken_files": []}
 
-    monkeypatch.setattr("roomgen.run.papers.generate", pretend)
+    monkeypatch.setattr("roomgen.papers.make.generate", pretend)
     alpha = {}
     for walls in ("random", "measured", "flat"):
         root = tmp_path / walls

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import roomgen
-from roomgen.datasets.columns import ROOMS
 from roomgen.errors import DatasetError, RoomgenError
+from roomgen.store.columns import ROOMS
 
 
 def test_open_counts_and_reads_by_number_and_key(made_once):
@@ -95,7 +95,7 @@ def test_webdataset_streams_the_tars(made_once):
 
 
 def decode(data):
-    from roomgen.audio_files import decode_audio
+    from roomgen.audio import decode_audio
 
     return decode_audio(data, name="sample")[0]
 

@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from roomgen.datasets.columns import ARRAYS, DEVICES, RENDERS, ROOMS, SOURCES, describe
-from roomgen.datasets.devices import devices_settings
-from roomgen.datasets.renders import renders_settings
-from roomgen.datasets.room_plans import PLAN_SCHEMA
-from roomgen.datasets.sources import sources_settings
+from roomgen.datasets.devices.family import devices_settings
+from roomgen.datasets.renders.family import renders_settings
+from roomgen.datasets.rooms.pinned import PLAN_SCHEMA
+from roomgen.datasets.sources.family import sources_settings
 from roomgen.run.generate import generate
 from roomgen.settings import load_settings
+from roomgen.store.columns import ARRAYS, DEVICES, RENDERS, ROOMS, SOURCES, describe
 
 FOLDER = Path(__file__).parents[2] / "manifests"
 TEXT = (FOLDER / "README.md").read_text(encoding="utf-8")

@@ -6,8 +6,8 @@ import pytest
 
 import roomgen
 from roomgen.errors import DatasetError
-from roomgen.files import inside_data
-from roomgen.store.verify import verify
+from roomgen.run.verify import verify
+from roomgen.store.folder import inside_data
 
 EVIL = [
     "../x.tar",

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from roomgen.audio_files import encode_wav
+from roomgen.audio import encode_wav
 from roomgen.errors import DatasetError
-from roomgen.files import sha256_of
-from roomgen.store.verify import verify
+from roomgen.run.verify import verify
+from roomgen.store.folder import sha256_of
 
 
 def test_an_intact_dataset_has_no_problems(made_once):

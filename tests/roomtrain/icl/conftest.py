@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from roomgen.run.paper_parts import Given
-from roomgen.run.papers import make_paper
+from roomgen.papers.make import make_paper
+from roomgen.papers.parts import Given
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from roomgen.datasets.devices import devices_settings
-from roomgen.datasets.sources import sources_settings
+from roomgen.datasets.devices.family import devices_settings
+from roomgen.datasets.sources.family import sources_settings
 from roomgen.run.generate import generate
 from roomtrain.papers.icl.published import DEVICES, REAL, SIMULATED
 

@@ -216,7 +216,7 @@ def test_what_is_missing_or_another_kind_is_one_line(roomtrain: Roomtrain, copy:
 
 
 def test_responses_of_another_rate_are_one_line(roomtrain: Roomtrain, copy: Path, tmp_path: Path) -> None:
-    from roomgen.datasets.devices import devices_settings
+    from roomgen.datasets.devices.family import devices_settings
 
     shutil.rmtree(copy / "vintage-dirs")
     drawn = {"count": 3, "angles_deg": (0.0,), "distances_m": (0.5,), "fs_hz": 48_000}

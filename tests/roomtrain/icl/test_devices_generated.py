@@ -16,13 +16,13 @@ from torch.nn import functional
 from typer.testing import CliRunner
 
 from roomgen.cli import app
-from roomgen.datasets.device_plans import DevicesPlan
-from roomgen.datasets.devices import devices_settings
+from roomgen.datasets.devices.family import devices_settings
+from roomgen.datasets.devices.plan import DevicesPlan
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate
-from roomgen.store.compare import compare_again
+from roomgen.run.replay import compare_again
+from roomgen.run.verify import verify
 from roomgen.store.dataset import Dataset
-from roomgen.store.verify import verify
 from roomtrain.claims import claim
 from roomtrain.fabric import start_fabric
 from roomtrain.paper import Place, get_paper
@@ -345,7 +345,7 @@ def test_without_torch_only_this_kind_is_missing() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from pathlib import Path\n"
-        "from roomgen.datasets.devices import devices_settings\n"
+        "from roomgen.datasets.devices.family import devices_settings\n"
         "from roomgen.errors import RoomgenError\n"
         "devices_settings('microphones', None, {})\n"
         "assert not any(name.startswith('roomtrain') for name in sys.modules)\n"

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import torch
 
-from roomgen.acoustics.microphone_designs import CONSTRUCTIONS, draw_design
-from roomgen.acoustics.microphones import conditioning, impulse_response
+from roomgen.acoustics.microphones.designs import CONSTRUCTIONS, draw_design
+from roomgen.acoustics.microphones.response import conditioning, impulse_response
 from roomtrain.banks import Bank
 from roomtrain.errors import RoomtrainError
 from roomtrain.papers.icl.generator.baselines import by_nearest, interpolated, nearest

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from roomgen.acoustics.recorders import compress
+from roomgen.acoustics.microphones.recorders import compress
 from roomtrain.draws import Draws
 from roomtrain.errors import RoomtrainError
 from roomtrain.paper import Place, get_paper

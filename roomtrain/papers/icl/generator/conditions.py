@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from roomgen.acoustics.microphone_designs import CONSTRUCTIONS
-from roomgen.acoustics.microphones import DIRECTIVITIES, TRANSDUCERS
+from roomgen.acoustics.microphones.designs import CONSTRUCTIONS
+from roomgen.acoustics.microphones.response import DIRECTIVITIES, TRANSDUCERS
 from roomtrain.errors import RoomtrainError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def places(angle_deg: NDArray[np.float64], distance_m: NDArray[np.float64]) -> N
 def draw_conditions(rng: np.random.Generator, n: int, *, distances_m: Sequence[float] = DISTANCES_M) -> NDArray[np.float32]:
     """Return (n, 13) conditions of new microphones: constructions that exist, heard from anywhere around them.
 
-    Constructions are those of :data:`roomgen.acoustics.microphone_designs.CONSTRUCTIONS`, as often as they are there; angles are
+    Constructions are those of :data:`roomgen.acoustics.microphones.designs.CONSTRUCTIONS`, as often as they are there; angles are
     uniform, distances one of those given, for between them the generator has heard nothing.
 
     Raises:

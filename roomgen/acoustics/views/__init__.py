@@ -1,0 +1,1 @@
+"""What a room looks like: panoramas with depth, the textures of its walls, and a person in it."""

@@ -1,0 +1,1 @@
+"""Devices: impulse responses of microphones and recorders, measured or drawn."""

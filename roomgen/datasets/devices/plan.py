@@ -1,0 +1,453 @@
+"""Which device responses a dataset holds: its settings, and the units that they and the files describe.
+
+Splits divide microphones, never one: a generator of responses, or a classifier of devices, is tested with microphones that it
+has not heard. Recording devices alone are named split by split, since a known device is tested too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import groupby, product
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
+
+from pydantic import Field, field_validator, model_validator
+
+from roomgen.acoustics.microphones.designs import draw_design
+from roomgen.acoustics.microphones.recorders import RECORDERS, Compression, Recorder, draw_compression, draw_recorder
+from roomgen.acoustics.microphones.response import MicrophoneDesign
+from roomgen.corpora.base import BrokenFile, Clip, fingerprint_of, probe_file
+from roomgen.corpora.micirp import MicIRP
+from roomgen.corpora.multi_angle import MultiAngle, Response, read_responses
+from roomgen.datasets.family import Broken, Inputs, ShardPlan, shards_of
+from roomgen.datasets.splits import divide, ranked
+from roomgen.errors import RoomgenError
+from roomgen.settings import CommonSettings, SplitsSettings, resolve
+from roomgen.store.folder import atomic
+from roomgen.streams import Stream, generator
+
+if TYPE_CHECKING:
+    from roomtrain.papers.icl.generator.load import LoadedGenerator
+
+KINDS = ("microphones", "generated", "recorders", "folder", "multi-angle")
+DRAWN = ("microphones", "generated")
+"""Kinds that draw ``count`` microphones and hear each from all ``angles_deg`` and ``distances_m``."""
+_PER_CHUNK = 72
+_RECORDER_STREAM = 1_000_000  # far from the numbers of microphones, which draw from the same stream
+_COMPRESSION_STREAM = 2_000_000
+_SEEN, _UNSEEN = ("A", "B", "C", "S1", "S2", "S3"), ("S4", "S5", "S6")
+_NAN = float("nan")
+_GENERATED_FS_HZ, _GENERATED_SAMPLES, _GENERATED_DISTANCES_M = 32_000, 1024, (0.5, 1.25, 5.0)
+_NEEDS_MODEL = "devices generated needs --model RUN: a folder that `roomtrain train icl --cell generated` wrote."
+
+
+class DevicesSettings(CommonSettings):
+    """All that decides the bytes of a dataset of device responses.
+
+    ``kind``: "microphones" (``count`` parametric ones, from each of ``angles_deg`` and ``distances_m``), "generated" (the same by a
+    trained network), "recorders" (which devices are in which split: ``recorders``), "folder" (a file is a microphone) or
+    "multi-angle" (files by microphone, angle and distance: ``pattern``, or a list). ``fingerprint`` names the files, or the
+    network's weights. A network gives 1024 samples at 32 kHz, at 0.5, 1.25 and 5 m: other distances it has not heard, and between
+    them it would guess. ``level``: "keep"; "energy" brings every response to the energy of a unit pulse; "axis" a microphone's at
+    one distance by the gain that its response nearest to the axis needs, so that differences between directions stay; "band" every
+    response to a mean power gain of 1 between 0.5 and 10 kHz, so that neither a null nor a transducer's loss outside that band
+    decides the level. ``compress``: share of microphones that have a dynamic range compression too, each one of its own. Files get
+    their peak to ``lead_samples`` from the beginning, if it comes later; ``window_beta``: Kaiser window from the peak to the end
+    (None: none).
+    """
+
+    later: ClassVar[tuple[str, ...]] = ("compress",)
+
+    family: Literal["devices"] = "devices"
+    kind: Literal["microphones", "generated", "recorders", "folder", "multi-angle"] = "microphones"
+    fingerprint: str = ""
+    fs_hz: Annotated[int, Field(ge=8000, le=192_000)] = 32000
+    n_samples: Annotated[int, Field(ge=64, le=65_536)] = 1024
+    count: Annotated[int, Field(ge=1, le=100_000)] = 25
+    angles_deg: tuple[Annotated[float, Field(ge=-360, le=360)], ...] = tuple(float(angle) for angle in range(0, 360, 5))
+    distances_m: tuple[Annotated[float, Field(ge=0.01, le=100)], ...] = (0.5, 1.25, 5.0)
+    recorders: dict[str, tuple[str, ...]] = Field(default_factory=lambda: {"train": _SEEN, "test": (*_SEEN, *_UNSEEN)})
+    pattern: str | None = None
+    level: Literal["keep", "energy", "axis", "band"] = "keep"
+    compress: Annotated[float, Field(ge=0, le=1)] = 0.0
+    lead_samples: Annotated[int, Field(ge=0, le=1024)] = 32
+    window_beta: Annotated[float, Field(ge=0, le=100)] | None = None
+    splits: SplitsSettings = SplitsSettings()
+
+    @field_validator("angles_deg")
+    @classmethod
+    def _different_angles(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not value or len({angle % 360.0 for angle in value}) < len(value):
+            raise ValueError("give at least one angle, and none twice (0 and 360 are the same)")
+        return value
+
+    @field_validator("distances_m")
+    @classmethod
+    def _different_distances(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not value or len({_text(distance) for distance in value}) < len(value):
+            raise ValueError("give at least one distance, and none twice")
+        return value
+
+    @field_validator("recorders")
+    @classmethod
+    def _known_recorders(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        SplitsSettings(shares={name: 1.0 / len(value) for name in value})
+        for split, names in value.items():
+            unknown = [name for name in names if name not in RECORDERS]
+            if unknown:
+                raise ValueError(f"unknown device {unknown[0]!r}; there are {', '.join(RECORDERS)}")
+            if not names or len(set(names)) < len(names):
+                raise ValueError(f"the split {split!r} needs at least one device, and none twice")
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> DevicesSettings:
+        if self.lead_samples >= self.n_samples // 2:
+            raise ValueError(f"lead_samples {self.lead_samples} leaves less than half of {self.n_samples} samples for the response")
+        if self.kind == "generated":
+            if (self.fs_hz, self.n_samples) != (_GENERATED_FS_HZ, _GENERATED_SAMPLES):
+                raise ValueError(
+                    f"fs_hz {self.fs_hz} and n_samples {self.n_samples} cannot be generated: the network gives "
+                    f"{_GENERATED_SAMPLES} samples at {_GENERATED_FS_HZ} Hz, so leave both away"
+                )
+            unheard = [distance for distance in self.distances_m if distance not in _GENERATED_DISTANCES_M]
+            if unheard:
+                raise ValueError(
+                    f"distances_m {unheard[0]:g} cannot be generated: the network has heard "
+                    f"{', '.join(f'{distance:g}' for distance in _GENERATED_DISTANCES_M)} m and nothing between; give some of these"
+                )
+        return self
+
+
+class Unit(NamedTuple):
+    """One response: its number in its split, what it is called, and where it comes from."""
+
+    number: int
+    key: str
+    microphone: str
+    drawn_as: int
+    """Of the microphone (what it is drawn from); −1 for files."""
+    angle_deg: float
+    distance_m: float
+    response: Response | None = None
+    axis: Response | None = None
+    """The file that decides its level, where that is another one's."""
+
+
+class DevicesPlan:
+    """Which responses there are and in which split; a pure function of settings and files."""
+
+    broken: tuple[Broken, ...] = ()
+
+    def __init__(self, settings: DevicesSettings, inputs: Inputs) -> None:
+        self.settings = settings
+        self.unmatched: list[str] = []
+        self._root = inputs.get("responses")
+        if settings.kind in DRAWN:
+            if settings.kind == "generated":
+                generator_of(inputs, settings.fingerprint)
+            self._units = _split_up(settings, _microphone_units(settings))
+        elif settings.kind == "recorders":
+            self._units = {split: _recorder_units(split, names) for split, names in settings.recorders.items()}
+        else:
+            found, self.unmatched, fingerprint = responses_in(settings.kind, folder_of(inputs), settings.pattern, inputs.get("csv"))
+            if fingerprint != settings.fingerprint:
+                raise RoomgenError(
+                    f"the responses in {folder_of(inputs)} have changed since the dataset was begun ({settings.fingerprint}, now "
+                    f"{fingerprint}). Use another --out, or --overwrite.",
+                    exit_code=1,
+                )
+            self._units = _split_up(settings, file_units(settings, found))
+        self.split_sizes = {name: len(units) for name, units in self._units.items()}
+        self.files = len(self) if self._root is not None else 0
+
+    def __len__(self) -> int:
+        return sum(self.split_sizes.values())
+
+    @property
+    def shards(self) -> tuple[ShardPlan, ...]:
+        """All shards, split by split."""
+        return shards_of(self.split_sizes, self.settings.shard_size)
+
+    def chunks(self, shard: ShardPlan) -> Iterator[Sequence[Unit]]:
+        """Yield the shard's responses, some of one microphone at a time."""
+        units = self._units[shard.split][shard.start : shard.start + shard.count]
+        for _, members in groupby(units, key=lambda unit: unit.microphone if unit.response is None else ""):
+            same = list(members)
+            yield from (same[start : start + _PER_CHUNK] for start in range(0, len(same), _PER_CHUNK))
+
+    def listing(self) -> dict[str, Any]:
+        """Return what would be made: ``responses`` with key, file, split and what each is, and ``unmatched`` files."""
+        entries = [
+            {"key": unit.key, "file": unit.response.path if unit.response else "", "split": split, "what": self._what(unit)}
+            for split, units in self._units.items()
+            for unit in units
+        ]
+        return {"kind": self.settings.kind, "responses": entries, "unmatched": self.unmatched}
+
+    def _what(self, unit: Unit) -> str:
+        words = [unit.microphone]
+        if math.isfinite(unit.angle_deg):
+            words.append(f"{unit.angle_deg:g}°")
+        if math.isfinite(unit.distance_m):
+            words.append(f"{unit.distance_m:g} m")
+        if unit.drawn_as >= 0 and self.settings.kind in DRAWN:
+            design = design_of(self.settings.seed, unit.drawn_as)
+            words.append(f"({design.directivity} {design.transducer.replace('_', ' ')})")
+        if unit.response is not None and self._root is not None:
+            try:
+                fs_hz, _, frames = probe_file(self._root, unit.response.path)
+                words.append(f"({frames} samples at {fs_hz} Hz)")
+            except BrokenFile as error:
+                words.append(f"(cannot be used: {error.reason})")
+        return " ".join(words)
+
+
+def devices_settings(
+    kind: str,
+    root: Path | None,
+    overrides: Mapping[str, Any],
+    *,
+    csv: Path | None = None,
+    model: Path | None = None,
+    flags: Mapping[str, str] | None = None,
+) -> tuple[DevicesSettings, dict[str, Path]]:
+    """Return the settings and inputs of a dataset of device responses.
+
+    Files are brought to one level by default ("folder": each to the energy of a unit pulse; "multi-angle": a microphone at a
+    distance by its axis), and those of "multi-angle" are windowed (Kaiser, β = 2) as by Schmidt and Peters (2023, section 5.3).
+    Generated responses have one level in the band from 0.5 to 10 kHz, at which the network learns.
+
+    Args:
+        kind: microphones, generated, recorders, folder or multi-angle.
+        root: folder of files, for the last two.
+        overrides: dotted key to value.
+        csv: list of files, in place of names that tell (multi-angle).
+        model: folder of a run with a trained generator (generated).
+        flags: what errors shall call a key.
+
+    Raises:
+        RoomgenError: no such kind, folder or setting; no usable file name; a setting that is not of this kind; no trained
+            generator in the run, or no torch to run it with.
+    """
+    if kind not in KINDS:
+        raise RoomgenError(f"unknown kind of devices {kind!r}: give one of {', '.join(KINDS)}.")
+    _check_fitting(kind, root, overrides, csv, model, flags or {})
+    tree: dict[str, Any] = {"kind": kind}
+    inputs: dict[str, Path] = {}
+    if root is not None:
+        inputs = {"responses": root} if csv is None else {"responses": root, "csv": csv}
+        _, _, tree["fingerprint"] = responses_in(kind, root, overrides.get("pattern"), csv)
+        tree |= {"level": "energy"} if kind == "folder" else {"level": "axis", "window_beta": 2.0}
+    if model is not None:
+        inputs = {"model": model}
+        tree |= {"fingerprint": _read_generator(inputs).fingerprint, "level": "band"}
+    return resolve(tree, overrides, model=DevicesSettings, flags=flags), inputs
+
+
+def responses_in(kind: str, root: Path, pattern: str | None, csv: Path | None) -> tuple[list[Response], list[str], str]:
+    """Return the responses in a folder, the files that say nothing, and a fingerprint of both."""
+    if kind == "folder":
+        clips = MicIRP(root).clips()
+        found, unmatched = [Response(clip.name, clip.path, clip.device) for clip in clips], list[str]()
+    else:
+        found, unmatched = read_responses(root, pattern=pattern, csv_path=csv)
+        if not found:
+            how = "the list" if csv else f"the pattern {pattern!r}" if pattern else "their names"
+            raise MultiAngle(root).layout_error(
+                f"by {how} none of {len(unmatched)} audio files has microphone, angle and distance; give --pattern or --csv"
+            )
+    described = hashlib.sha256(repr(found).encode()).hexdigest()
+    clips = [Clip(response.name, response.path, text=described) for response in found]
+    return found, unmatched, fingerprint_of(root, clips)
+
+
+def folder_of(inputs: Inputs) -> Path:
+    """Return the folder of the measured responses."""
+    if "responses" not in inputs:
+        raise RoomgenError("the folder of the responses is missing: give it with --root.")
+    return inputs["responses"]
+
+
+def generator_of(inputs: Inputs, fingerprint: str) -> LoadedGenerator:
+    """Return the generator of responses, read anew, whose weights have this fingerprint.
+
+    Raises:
+        RoomgenError: its run is not given, has no trained generator or another one by now; or torch is not installed.
+    """
+    generator = _read_generator(inputs)
+    if generator.fingerprint != fingerprint:
+        raise RoomgenError(
+            f"the generator in {inputs['model']} has changed since the dataset was begun ({fingerprint}, now "
+            f"{generator.fingerprint}). Use another --out, or --overwrite.",
+            exit_code=1,
+        )
+    return generator
+
+
+def _read_generator(inputs: Inputs) -> LoadedGenerator:
+    if "model" not in inputs:
+        raise RoomgenError(_NEEDS_MODEL)
+    try:
+        from roomtrain.papers.icl.generator.load import load_generator
+    except ModuleNotFoundError as error:
+        raise RoomgenError(
+            f"devices generated needs {error.name}, which is not installed: pip install 'roomgen[train]'.", exit_code=1
+        ) from None
+    return load_generator(inputs["model"])
+
+
+def _microphone_units(settings: DevicesSettings) -> list[Unit]:
+    units = []
+    for index in range(settings.count):
+        name = f"{'gen' if settings.kind == 'generated' else 'mic'}{index:03d}"
+        for distance_m, angle_deg in product(settings.distances_m, settings.angles_deg):
+            angle = angle_deg % 360.0
+            key = f"{name}-{_text(distance_m)}m-{_text(angle)}deg"
+            units.append(Unit(0, key, name, index, angle, distance_m))
+    return units
+
+
+def _recorder_units(split: str, names: Sequence[str]) -> list[Unit]:
+    return [Unit(i, f"{split}-{name}", name, RECORDERS.index(name), _NAN, _NAN) for i, name in enumerate(names)]
+
+
+def file_units(settings: DevicesSettings, found: Sequence[Response]) -> list[Unit]:
+    """Return a unit for each file, not yet numbered, each with the file that decides its level."""
+    axes: dict[tuple[str, str], Response] = {}
+    if settings.level == "axis":
+        for response in found:
+            place = (response.microphone, str(response.distance_m))
+            if place not in axes or _off_axis(response) < _off_axis(axes[place]):
+                axes[place] = response
+    return [
+        Unit(0, r.name, r.microphone, -1, r.angle_deg, r.distance_m, r, axes.get((r.microphone, str(r.distance_m)))) for r in found
+    ]
+
+
+def _off_axis(response: Response) -> float:
+    return min(response.angle_deg, 360.0 - response.angle_deg) if math.isfinite(response.angle_deg) else 0.0
+
+
+def _split_up(settings: DevicesSettings, units: Sequence[Unit]) -> dict[str, list[Unit]]:
+    """Return the units of each split, whole microphones, numbered."""
+    sizes: dict[str, int] = {}
+    for unit in units:
+        sizes[unit.microphone] = sizes.get(unit.microphone, 0) + 1
+    order = ranked(sorted(sizes), generator(settings.seed, Stream.SPLIT))
+    split_of = divide(order, sizes, settings.splits.shares, what="microphones")
+    divided: dict[str, list[Unit]] = {name: [] for name, share in settings.splits.shares.items() if share > 0}
+    for unit in units:
+        members = divided[split_of[unit.microphone]]
+        members.append(unit._replace(number=len(members)))
+    return {name: members for name, members in divided.items() if members}
+
+
+def _check_fitting(
+    kind: str, root: Path | None, overrides: Mapping[str, Any], csv: Path | None, model: Path | None, flags: Mapping[str, str]
+) -> None:
+    of_files = kind in ("folder", "multi-angle")
+    if of_files and root is None:
+        layout = (MicIRP if kind == "folder" else MultiAngle).about.layout.replace("\n", "; ")
+        raise RoomgenError(f"devices {kind} needs --root DIR: a folder of measured responses, laid out like this: {layout}.")
+    if not of_files and root is not None:
+        raise RoomgenError(
+            f"devices {kind} are made, not read: leave --root away, or give folder or multi-angle in place of {kind}."
+        )
+    if kind == "generated" and model is None:
+        raise RoomgenError(_NEEDS_MODEL)
+    if kind != "generated" and model is not None:
+        raise RoomgenError(f"--model is for generated; {kind} has no use for it.")
+    if root is not None and not root.is_dir():
+        raise RoomgenError(f"--root {root} is not a folder.")
+    if csv is not None and kind != "multi-angle":
+        raise RoomgenError(f"--csv is for multi-angle; {kind} has no use for it.")
+    if csv is not None and overrides.get("pattern") is not None:
+        raise RoomgenError("--csv and --pattern both say what the files are: give one of them.")
+    fitting = {
+        "count": ("microphones",),
+        "compress": ("microphones",),
+        "angles_deg": ("microphones",),
+        "distances_m": ("microphones",),
+        "recorders": ("recorders",),
+        "pattern": ("multi-angle",),
+        "lead_samples": ("folder", "multi-angle"),
+        "splits.shares": ("microphones", "folder", "multi-angle"),
+    }
+    for key, kinds in fitting.items():
+        drawn = kind in DRAWN and "microphones" in kinds  # those of a network are microphones too
+        if key in overrides and kind not in kinds and not drawn:
+            instead = " Say with --set recorders=… which device is in which split." if key == "splits.shares" else ""
+            raise RoomgenError(f"{flags.get(key, key)} is for {' and '.join(kinds)}, not for {kind}.{instead}")
+
+
+@lru_cache(maxsize=256)
+def design_of(seed: int, index: int) -> MicrophoneDesign:
+    """Return a parametric microphone of a dataset; of a generated one it is the construction alone that counts."""
+    return draw_design(index, generator(seed, Stream.DEVICE, index))
+
+
+@lru_cache(maxsize=16)
+def recorder_of(seed: int, index: int) -> Recorder:
+    """Return a recording device of a dataset; the same in every split."""
+    return draw_recorder(RECORDERS[index], generator(seed, Stream.DEVICE, _RECORDER_STREAM + index))
+
+
+def compression_of(settings: DevicesSettings, index: int) -> Compression | None:
+    """Return the compression that a drawn device has, the same in all its responses, or None where it has none.
+
+    A microphone's hangs on seed and number alone: with a larger share those that compress go on doing so, each as before.
+    """
+    if settings.kind == "recorders":
+        drawn = recorder_of(settings.seed, index).compression
+        return drawn if drawn.ratio > 1.0 else None
+    if settings.kind not in DRAWN or index < 0:
+        return None
+    rng = generator(settings.seed, Stream.DEVICE, _COMPRESSION_STREAM + index)
+    return draw_compression(rng) if rng.random() < settings.compress else None
+
+
+def write_devices(settings: DevicesSettings, path: Path) -> int:
+    """Write the drawn devices of these settings as a Parquet file, a row per response, and return how many there are.
+
+    ``design`` is all that its device was drawn as, in JSON.
+    """
+    import json
+    from dataclasses import asdict
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def design(unit: Unit) -> str:
+        tree = asdict((recorder_of if settings.kind == "recorders" else design_of)(settings.seed, unit.drawn_as))
+        if settings.compress:
+            compression = compression_of(settings, unit.drawn_as)
+            tree["compression"] = None if compression is None else tuple(compression)
+        return json.dumps(tree, sort_keys=True)
+
+    rows = [
+        {
+            "key": unit.key,
+            "split": split,
+            "microphone": unit.microphone,
+            "angle_deg": unit.angle_deg,
+            "distance_m": unit.distance_m,
+            "design": design(unit),
+        }
+        for split, units in DevicesPlan(settings, {})._units.items()
+        for unit in units
+    ]
+    text = json.dumps(settings.model_dump(mode="json"))  # unsorted: in what order splits are named decides what each gets
+    table = pa.Table.from_pylist(rows).replace_schema_metadata({"roomgen.settings": text})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+    return len(rows)
+
+
+def _text(value: float) -> str:
+    """Return a number for a key, which has no dots: 1.25 as 1p25."""
+    return f"{value:.6f}".rstrip("0").rstrip(".").replace(".", "p")

@@ -1,0 +1,1 @@
+"""Renders: sources heard in rooms and through devices."""

@@ -1,0 +1,302 @@
+"""Which source is heard through which response and device: the settings of renders, and the units that they describe."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import accumulate
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from roomgen.datasets.family import Broken, Inputs, ShardPlan, shards_of
+from roomgen.errors import RoomgenError
+from roomgen.settings import CommonSettings, resolve
+from roomgen.streams import Stream, generator
+
+_PER_CHUNK = 16
+_MOST_CHANNELS = 8  # that a FLAC file holds
+_FAMILIES = {"sources": ("sources", "renders"), "rirs": ("rooms",), "devices": ("devices",)}
+
+
+class RendersSettings(CommonSettings):
+    """All that decides the bytes of a dataset of renders.
+
+    ``sources``, ``rirs`` and ``devices`` are fingerprints of the datasets that it is made of; ``per_source`` is how often each
+    source is heard; ``device_share`` the share that goes through a device, ``device_weights`` how much oftener than others a
+    microphone is drawn, split by split; ``device_probabilities`` lets every source of a split be heard by each of its devices once
+    at most, with that device's probability (not named: 1), in place of ``per_source`` drawn ones; ``snr_db`` a range that the SNR
+    of white (or pink) noise is drawn from; ``align`` takes the travel time of the direct sound away, ``tail`` keeps what sounds on
+    after the source; ``level`` brings every file to ``level_db`` (less where it would clip), "keep" leaves source × response as it
+    is.
+    """
+
+    later: ClassVar[tuple[str, ...]] = ("device_probabilities",)
+
+    family: Literal["renders"] = "renders"
+    sources: str
+    rirs: str | None = None
+    devices: str | None = None
+    per_source: Annotated[int, Field(ge=1, le=10_000)] = 1
+    max_samples: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    device_share: Annotated[float, Field(ge=0, le=1)] = 1.0
+    device_weights: dict[str, dict[str, Annotated[float, Field(gt=0)]]] = Field(default_factory=dict)
+    device_probabilities: dict[str, dict[str, Annotated[float, Field(ge=0, le=1)]]] = Field(default_factory=dict)
+    match_splits: bool = True
+    snr_db: tuple[float, float] | None = None
+    noise: Literal["white", "pink"] = "white"
+    align: bool = True
+    tail: Literal["cut", "keep"] = "cut"
+    level: Literal["rms", "peak", "keep"] = "rms"
+    level_db: Annotated[float, Field(le=0, ge=-100)] = -26.0
+    clean: bool = False
+    bits: Literal[16, 24] = 16
+
+    @model_validator(mode="after")
+    def _heard(self) -> RendersSettings:
+        if self.rirs is None and self.devices is None and self.snr_db is None:
+            raise ValueError("nothing to render with: give rooms (--rirs), devices (--devices) or noise (--snr)")
+        if self.snr_db is not None and not (np.isfinite(self.snr_db).all() and self.snr_db[0] <= self.snr_db[1]):
+            raise ValueError(f"snr_db {list(self.snr_db)} must be finite and rise")
+        return self
+
+    @model_validator(mode="after")
+    def _heard_one_way(self) -> RendersSettings:
+        if self.device_probabilities:
+            beside = {
+                "per_source": self.per_source > 1,
+                "device_weights": bool(self.device_weights),
+                "device_share": self.device_share < 1,
+            }
+            for name, given in beside.items():
+                if given:
+                    raise ValueError(
+                        f"device_probabilities say how often each source is heard, and so does {name}: give one of them"
+                    )
+            if self.devices is None:
+                raise ValueError("device_probabilities need devices to be heard by: give them (--devices)")
+        return self
+
+
+class Unit(NamedTuple):
+    """One render: its number in the dataset, and the numbers of what it is made of in their manifests (−1: none)."""
+
+    number: int
+    source: int
+    rir: int
+    device: int
+
+
+class RendersPlan:
+    """Which source is heard where; a pure function of settings and the manifests of its inputs."""
+
+    broken: tuple[Broken, ...] = ()
+    files = 0
+
+    def __init__(self, settings: RendersSettings, inputs: Inputs) -> None:
+        self.settings = settings
+        for name, wanted in (("sources", settings.sources), ("rirs", settings.rirs), ("devices", settings.devices)):
+            if wanted is not None and fingerprint(input_path(inputs, name)) != wanted:
+                raise RoomgenError(
+                    f"the dataset {input_path(inputs, name)} has changed since the rendering was begun: use another --out, or "
+                    "--overwrite.",
+                    exit_code=1,
+                )
+        self._numbers = {
+            name: _by_split(input_path(inputs, name)) for name in ("sources", "rirs", "devices") if getattr(settings, name)
+        }
+        self._check_formats(inputs)
+        if "devices" in self._numbers:
+            self._microphones = (
+                opened_dataset(input_path(inputs, "devices")).table(["microphone"])["microphone"].to_numpy().astype(str)
+            )
+        splits = list(self._numbers["sources"])
+        self._choices = {(kind, split): self._heard_in(kind, split) for kind in ("rirs", "devices") for split in splits}
+        self._check_names()
+        self._pairs: dict[str, NDArray[np.int64]] = {}
+        if settings.device_probabilities:
+            self._pairs = {split: self._paired(split) for split in splits}
+            counts = {split: len(pairs) for split, pairs in self._pairs.items()}
+        else:
+            counts = {name: len(numbers) * settings.per_source for name, numbers in self._numbers["sources"].items()}
+        self.split_sizes = {name: min(count, settings.max_samples.get(name, count)) for name, count in counts.items()}
+        if not len(self):
+            raise RoomgenError(
+                "no renders are left: max_samples or device_probabilities leave out all sources. Let them take more."
+            )
+        self._starts = dict(zip(self.split_sizes, [0, *accumulate(self.split_sizes.values())], strict=False))
+
+    def __len__(self) -> int:
+        return sum(self.split_sizes.values())
+
+    @property
+    def shards(self) -> tuple[ShardPlan, ...]:
+        """All shards, split by split."""
+        return shards_of(self.split_sizes, self.settings.shard_size)
+
+    def chunks(self, shard: ShardPlan) -> Iterator[Sequence[Unit]]:
+        """Yield the shard's renders, some at a time."""
+        for start in range(shard.start, shard.start + shard.count, _PER_CHUNK):
+            yield [self._unit(shard.split, i) for i in range(start, min(start + _PER_CHUNK, shard.start + shard.count))]
+
+    def _unit(self, split: str, index: int) -> Unit:
+        number = self._starts[split] + index
+        rirs, devices = self._choices["rirs", split], self._choices["devices", split]
+        if self._pairs:
+            source, heard_by = (int(value) for value in self._pairs[split][index])
+            # A source is in one room whichever device hears it: devices alone make the differences.
+            room = generator(self.settings.seed, Stream.PAIR, source).random()
+            return Unit(number, source, int(rirs[int(room * len(rirs))]) if len(rirs) else -1, heard_by)
+        sources = self._numbers["sources"][split]
+        order = self._order(split)
+        rng = generator(self.settings.seed, Stream.PAIR, number)
+        # Every draw is made whether it is used or not, so that adding devices moves no room.
+        rir, share, device = rng.random(), rng.random(), rng.random()
+        return Unit(
+            number,
+            int(sources[order[index % len(sources)]]),
+            int(rirs[int(rir * len(rirs))]) if len(rirs) else -1,
+            self._device(split, devices, device) if len(devices) and share < self.settings.device_share else -1,
+        )
+
+    def _order(self, split: str) -> NDArray[np.int64]:
+        numbers = self._numbers["sources"]
+        return _order(self.settings.seed, list(numbers).index(split), len(numbers[split]))
+
+    def _paired(self, split: str) -> NDArray[np.int64]:
+        """Return the (render, 2) numbers of source and device of a split: a source's devices together, sources in their order.
+
+        Whether a device hears a source hangs on seed, source and the device's name alone: another device moves none.
+        """
+        sources, devices = self._numbers["sources"][split], self._choices["devices", split]
+        names, probabilities = self._microphones[devices], self.settings.device_probabilities.get(split, {})
+        each = list(dict.fromkeys(names))
+        heard = np.full((len(sources), len(each)), -1, dtype=np.int64)
+        for column, name in enumerate(each):
+            own = devices[names == name]
+            digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+            # The n-th row of the device's own draws is that of source n: whether it is heard, and by which response of the device.
+            draws = generator(self.settings.seed, Stream.PAIR, 0, digest).random((int(sources.max()) + 1, 2))[sources]
+            which = own[(draws[:, 1] * len(own)).astype(np.int64)]
+            heard[:, column] = np.where(draws[:, 0] < probabilities.get(name, 1.0), which, -1)
+        heard, sources = heard[self._order(split)], sources[self._order(split)]
+        rows, columns = np.nonzero(heard >= 0)
+        return np.stack([sources[rows], heard[rows, columns]], axis=1)
+
+    def _device(self, split: str, devices: NDArray[np.int64], draw: float) -> int:
+        weights = self.settings.device_weights.get(split)
+        if not weights:
+            return int(devices[int(draw * len(devices))])
+        each = np.cumsum([weights.get(name, 1.0) for name in self._microphones[devices]])
+        return int(devices[np.searchsorted(each, draw * each[-1], side="right")])
+
+    def _heard_in(self, kind: str, split: str) -> NDArray[np.int64]:
+        if kind not in self._numbers:
+            return np.zeros(0, dtype=np.int64)
+        by_split = self._numbers[kind]
+        if not self.settings.match_splits:
+            return np.concatenate(list(by_split.values()))
+        if split not in by_split:
+            raise RoomgenError(
+                f"the {kind} have no split {split!r}, only {', '.join(by_split)}; the sources have "
+                f"{', '.join(self._numbers['sources'])}. Make both with the same splits, or let any meet any with --any-split."
+            )
+        return by_split[split]
+
+    def _check_formats(self, inputs: Inputs) -> None:
+        rates = {name: _rate(input_path(inputs, name)) for name in self._numbers}
+        if len(set(rates.values())) > 1:
+            shown = ", ".join(f"{name} {rate} Hz" for name, rate in rates.items())
+            raise RoomgenError(f"sampling rates differ: {shown}. Make them alike with --fs.")
+        channels = {
+            name: sorted(set(opened_dataset(input_path(inputs, name)).table(["n_channels"])["n_channels"]))
+            for name in self._numbers
+        }
+        most = max(max(counts) for counts in channels.values())
+        if most > _MOST_CHANNELS:
+            raise RoomgenError(f"{most} channels are more than a FLAC file holds ({_MOST_CHANNELS}): render with smaller arrays.")
+        heard = channels.get("rirs", [1])
+        if max(channels["sources"]) > 1 and max(heard) > 1 and channels["sources"] != heard:
+            raise RoomgenError(
+                f"sources of {max(channels['sources'])} channels cannot go through responses of {max(heard)}: make the sources "
+                "with --channels mono."
+            )
+
+    def _check_names(self) -> None:
+        splits = self._numbers["sources"]
+        for setting in ("max_samples", "device_weights", "device_probabilities"):
+            for split in getattr(self.settings, setting):
+                if split not in splits:
+                    raise RoomgenError(f"{setting} names a split {split!r}; the sources have {', '.join(splits)}.")
+        for setting in ("device_weights", "device_probabilities"):
+            for split, named in getattr(self.settings, setting).items():
+                known = sorted(set(self._microphones[self._choices["devices", split]])) if "devices" in self._numbers else []
+                unknown = [name for name in named if name not in known]
+                if unknown:
+                    raise RoomgenError(
+                        f"{setting} names {unknown[0]!r}, which is no device of {split}; there are: {', '.join(known) or 'none'}."
+                    )
+
+
+def renders_settings(inputs: Inputs, overrides: Mapping[str, Any], *, flags: Mapping[str, str] | None = None) -> RendersSettings:
+    """Return the settings of renders of these datasets, with overrides (dotted key to value) laid over the defaults."""
+    for name, path in inputs.items():
+        family = opened_dataset(path).info["settings"].get("family")
+        if family not in _FAMILIES[name]:
+            raise RoomgenError(f"--{name} {path} is a dataset of {family}: give one of {' or '.join(_FAMILIES[name])}.")
+    tree: dict[str, Any] = {name: fingerprint(path) for name, path in inputs.items()}
+    return resolve(tree, overrides, model=RendersSettings, flags=flags)
+
+
+def fingerprint(root: Path) -> str:
+    """Return 16 hex digits that name the bytes of a finished dataset.
+
+    Raises:
+        DatasetError: there is no finished dataset in the folder.
+    """
+    info = opened_dataset(root).info
+    text = json.dumps([info["settings_hash"], [[shard["name"], shard["sha256"]] for shard in info["shards"]]])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=8)
+def _order(seed: int, split: int, count: int) -> NDArray[np.int64]:
+    return generator(seed, Stream.ORDER, split).permutation(count)
+
+
+@lru_cache(maxsize=4)
+def _opened(root: Path, changed_ns: int) -> Any:
+    from roomgen.store.dataset import Dataset  # reading what other families wrote; nothing of it is imported at the top
+
+    del changed_ns  # a dataset made anew is another entry of the cache
+    return Dataset(root)
+
+
+def opened_dataset(root: Path) -> Any:
+    """Return a finished dataset; the last few stay open."""
+    manifest = root / "manifest.parquet"
+    return _opened(root, manifest.stat().st_mtime_ns if manifest.exists() else 0)
+
+
+def input_path(inputs: Inputs, name: str) -> Path:
+    """Return the folder of a dataset that renders are made of."""
+    if name not in inputs:
+        raise RoomgenError(f"the {name} dataset is missing: give its folder with --{name}.")
+    return inputs[name]
+
+
+def _by_split(root: Path) -> dict[str, NDArray[np.int64]]:
+    splits = opened_dataset(root).table(["split"])["split"].astype(str)
+    return {str(name): np.flatnonzero(splits.to_numpy() == name) for name in dict.fromkeys(splits)}
+
+
+def _rate(root: Path) -> int:
+    rates = sorted(set(opened_dataset(root).table(["fs_hz"])["fs_hz"]))
+    if len(rates) != 1:
+        raise RoomgenError(f"{root} mixes sampling rates {rates}: make it with one.")
+    return int(rates[0])

@@ -1,0 +1,1 @@
+"""Rooms: what is drawn, where sources and microphones stand, and the responses between them."""

@@ -1,0 +1,1 @@
+"""Sources: dry recordings of a corpus, cut into segments."""

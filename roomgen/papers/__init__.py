@@ -1,0 +1,1 @@
+"""The datasets of the five papers, each by one command."""

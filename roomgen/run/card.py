@@ -1,0 +1,70 @@
+"""The dataset card: README.md with YAML that names the tars, so that a Hub viewer opens the folder as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from roomgen.datasets.family import Family
+from roomgen.store.columns import describe
+
+
+def card(info: Mapping[str, Any], family: Family, settings: Any) -> str:
+    """Return the text of the card from what ``dataset.json`` says."""
+    totals, words = info["totals"], family.card(info["settings"], info["totals"])
+    files = "".join(f"  - split: {split}\n    path: data/{split}-*.tar\n" for split in totals["splits"])
+    rows = "".join(f"| {split} | {count} |\n" for split, count in totals["splits"].items())
+    tags = "".join(f"- {tag}\n" for tag in ("audio", *words.tags, "webdataset"))
+    return f"""---
+configs:
+- config_name: default
+  data_files:
+{files}tags:
+{tags}size_categories:
+- {_size_category(totals["samples"])}
+---
+
+# {words.title}
+
+{words.text}{_note(info)} Written by roomgen {info["roomgen_version"]} with seed {info["settings"]["seed"]}.
+
+| split | samples |
+|---|---|
+{rows}{_left_out(info)}
+## Files
+
+- `manifest.parquet`: one row per sample, columns below. `data/*.parquet` hold the same rows shard by shard.
+- `data/*.tar`: WebDataset; {words.members}; and `KEY.json` (all labels; what cannot be measured is `NaN`, as Python's json
+  writes it).
+- `dataset.json`: every setting, the seed, and the sha256 of each shard. The same settings give the same bytes again.
+
+```python
+import pandas as pd
+{words.example}
+```
+
+## Columns
+
+{describe(family.columns(settings))}
+"""
+
+
+def _note(info: Mapping[str, Any]) -> str:
+    note = info["settings"].get("note", "")
+    return f" {note}" if note else ""
+
+
+def _left_out(info: Mapping[str, Any]) -> str:
+    broken = info.get("broken", [])
+    if not broken:
+        return ""
+    names = ", ".join(f"`{name}` ({reason})" for name, reason in broken[:10])
+    more = f" and {len(broken) - 10} more" if len(broken) > 10 else ""
+    return f"\n{len(broken)} input files or pieces could not be used (unreadable or silent) and are left out: {names}{more}.\n"
+
+
+def _size_category(count: int) -> str:
+    for limit, name in ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")):
+        if count < limit:
+            return name
+    return "n>1M"
