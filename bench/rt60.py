@@ -27,9 +27,9 @@ from roomgen.acoustics.rt60 import octaves_of, solve_absorption_scale
 from roomgen.acoustics.scene import ImageOptions
 from roomgen.datasets.rooms.draw import exact_options
 from roomgen.datasets.rooms.plan import RoomsPlan
+from roomgen.datasets.rooms.settings import DatasetSettings, load_settings
 from roomgen.datasets.rooms.target_rt60 import POSITIONS, Positions, at_rate, positions_of, simulator, with_rt60, with_rt60_bands
 from roomgen.errors import RoomgenError
-from roomgen.settings import DatasetSettings, load_settings
 from roomgen.text import table
 
 METHODS = (

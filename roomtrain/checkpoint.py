@@ -2,6 +2,7 @@
 
 A folder holds ``last.pt`` (where training stands) with the weights that it names, and ``best.safetensors``. Every file is written
 under a temporary name, flushed and renamed, ``last.pt`` last: a kill at any moment leaves the checkpoint before or the one after.
+Every file carries its own sha256, which is checked before anything in it is used; files of before they did are read without.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError
@@ -19,11 +20,15 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from roomgen.store.folder import TEMPORARY_PREFIX, atomic
+from roomgen.store.seal import UNSEALED, is_intact, seal
 from roomtrain.errors import RoomtrainError
 
 LAST = "last.pt"
 BEST = "best.safetensors"
 _WEIGHTS = "last-{:09d}.safetensors"
+_STATE_HEAD = b"roomtrain checkpoint, sha256 "
+_WEIGHTS_HEAD = b'{"__metadata__":{"sha256":"'
+_WEIGHTS_HEAD_AT = 8  # behind the length of the header
 
 
 class Saver:
@@ -125,8 +130,10 @@ def save_last(folder: Path, *, weights: Mapping[str, Tensor], state: Mapping[str
     """Write where training stands, at once; see :meth:`Saver.last`."""
     name = _WEIGHTS.format(step)
     write_weights(folder / name, weights)
-    with atomic(folder / LAST) as temporary:
-        torch.save({**state, "step": step, "weights": name}, temporary)
+    with atomic(folder / LAST) as temporary, open(temporary, "w+b") as file:
+        file.write(_STATE_HEAD + UNSEALED.encode() + b"\n")
+        torch.save({**state, "step": step, "weights": name}, file)
+        seal(file, len(_STATE_HEAD))
     pattern = _WEIGHTS.format(0).replace("0" * 9, "*")
     for old in (*folder.glob(pattern), *folder.glob(TEMPORARY_PREFIX + pattern)):  # of a kill while one was written
         if old.name != name:
@@ -143,7 +150,10 @@ def load_last(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     if not path.is_file():
         return None
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with open(path, "rb") as file:
+            sealed = _check(file, 0, _STATE_HEAD)
+            file.seek(len(_STATE_HEAD) + len(UNSEALED) + 1 if sealed else 0)
+            state = torch.load(file, map_location="cpu", weights_only=True)
         if not isinstance(state, dict):
             raise ValueError(f"it holds a {type(state).__name__}")
         name = str(state["weights"])
@@ -174,8 +184,11 @@ def fitting(folder: Path) -> Iterator[None]:
 
 def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """Write tensors as safetensors, whole or not at all."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     with atomic(path) as temporary:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, temporary)
+        save_file(tensors, temporary, metadata={"sha256": UNSEALED})
+        with open(temporary, "r+b") as file:
+            seal(file, _WEIGHTS_HEAD_AT + len(_WEIGHTS_HEAD))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -187,9 +200,29 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise RoomtrainError(f"there are no weights at {path}: train first.", exit_code=1)
     try:
+        with open(path, "rb") as file:
+            _check(file, _WEIGHTS_HEAD_AT, _WEIGHTS_HEAD)
         return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise RoomtrainError(f"the weights {path} cannot be read ({_first_line(error)}).", exit_code=1) from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RoomtrainError(
+            f"the weights {path} cannot be read ({_first_line(error)}): remove {path.parent} to begin it anew.", exit_code=1
+        ) from None
+
+
+def _check(file: BinaryIO, at: int, head: bytes) -> bool:
+    """Compare a file with the sum that stands behind its head, or return False where no head stands there.
+
+    Damage that makes of a head none either leaves all that is read as it was, or nothing that a reader takes.
+
+    Raises:
+        ValueError: they differ.
+    """
+    file.seek(at)
+    if file.read(len(head)) != head:
+        return False
+    if not is_intact(file, at + len(head)):
+        raise ValueError("its sha256 is not the one that was written: it is damaged")
+    return True
 
 
 def _first_line(error: Exception) -> str:

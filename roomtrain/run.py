@@ -15,6 +15,7 @@ import torch
 from lightning_fabric import Fabric
 
 from roomgen.store.folder import lock, write_text, writing
+from roomgen.store.seal import is_json_intact, sealed_json
 from roomtrain.checkpoint import BEST, write_weights
 from roomtrain.claims import claim, claimed, read_claim
 from roomtrain.config import RunSettings
@@ -89,7 +90,7 @@ def train(paper: Paper, settings: RunSettings, *, cell: str, root: Path, out: Pa
 
     def finish() -> dict[str, Any]:
         table = prediction_table(cell, paper.predict(settings, data, weights, command.place))
-        history = {stage.name: json.loads((folders[stage.name] / STAGE).read_text(encoding="utf-8")) for stage in stages}
+        history = {stage.name: _history(folders[stage.name]) for stage in stages}
         seconds = sum(stage["seconds"] for stage in history.values()) + time.monotonic() - began
         results = {
             **describe(paper, settings, cell),
@@ -230,19 +231,28 @@ class _Work:
                 "seconds": round(fitted.seconds, 1),
             }
         if fabric.is_global_zero:
-            write_text(folder / STAGE, json.dumps(how, indent=1) + "\n")
+            write_text(folder / STAGE, sealed_json(how))
         fabric.barrier()
 
 
 def _is_done(folder: Path, key: str) -> bool:
-    """Tell whether a stage of this key is done; one of another key is left for the loop to refuse, by name."""
-    path = folder / STAGE
-    if not path.is_file() or not (folder / BEST).is_file():
-        return False
+    """Tell whether a stage of this key is done; one of another key is left for the loop to refuse, by name.
+
+    Where its file is damaged it is not: its checkpoint then tells the same again.
+    """
+    return (folder / BEST).is_file() and _history(folder).get("settings_hash") == key
+
+
+def _history(folder: Path) -> dict[str, Any]:
+    """Return how the training of a stage went, or nothing where that is not known."""
     try:
-        return bool(json.loads(path.read_text(encoding="utf-8"))["settings_hash"] == key)
-    except (ValueError, KeyError, TypeError):
-        return False
+        data = (folder / STAGE).read_bytes()
+        values = json.loads(data)
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(values, dict) or ("sha256" in values and not is_json_intact(data)):
+        return {}
+    return {name: value for name, value in values.items() if name != "sha256"}
 
 
 @contextlib.contextmanager

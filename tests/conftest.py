@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from roomgen.datasets.rooms.settings import DatasetSettings, load_settings
 from roomgen.run.generate import generate
-from roomgen.settings import DatasetSettings, load_settings
 
 SHARED_DATA = Path(os.environ.get("ROOMGEN_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

@@ -19,7 +19,7 @@ PATTERNS = {
     "cardioid": 0.5,
     "supercardioid": (np.sqrt(3.0) - 1.0) / 2.0,
     "hypercardioid": 0.25,
-    "figure_eight": 0.0,
+    "bidirectional": 0.0,
 }
 """The named patterns and their p: super- and hypercardioid have the highest front-to-back ratio and directivity index."""
 

@@ -193,7 +193,7 @@ def _rt60_bands(text: str) -> tuple[float, ...]:
 def _like(path: Path, preset: str, overrides: dict[str, Any]) -> dict[str, Any]:
     """Return the overrides with the octave spectrum of a measured response."""
     from roomgen.datasets.rooms.rt60_like import rt60_like
-    from roomgen.settings import load_settings
+    from roomgen.datasets.rooms.settings import load_settings
 
     for key in ("signal.rt60_s", "signal.rt60_bands_s"):
         if key in overrides:
@@ -228,7 +228,8 @@ def _run(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    from roomgen.settings import DatasetSettings, load_settings, resolve
+    from roomgen.datasets.rooms.settings import DatasetSettings, load_settings
+    from roomgen.settings import resolve
 
     overrides = {**values, **assignments(set_)}
     inputs: dict[str, Path] = {}

@@ -51,7 +51,7 @@ def label(
 
 def config(preset: PresetOption = "mixed", set_: SetOption = None) -> None:
     """Print all settings of a preset, as JSON, with their dotted names for --set."""
-    from roomgen.settings import load_settings
+    from roomgen.datasets.rooms.settings import load_settings
 
     print(json.dumps(load_settings(preset, assignments(set_)).model_dump(mode="json"), indent=1))
 

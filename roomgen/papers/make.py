@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from roomgen.datasets.sources.plan import OVERLAP_RULE
+from roomgen.datasets.sources.settings import OVERLAP_RULE
 from roomgen.errors import RoomgenError, suggest
 from roomgen.papers.parts import OTHER_WALLS, OVERLAPPING, PARTS, WALLS, Given, Part
 from roomgen.run.generate import generate

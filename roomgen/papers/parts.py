@@ -14,9 +14,10 @@ from roomgen.datasets.devices.family import devices_settings
 from roomgen.datasets.devices.plan import responses_in, write_devices
 from roomgen.datasets.renders.family import renders_settings
 from roomgen.datasets.rooms.pinned import write_rooms
+from roomgen.datasets.rooms.settings import load_settings
 from roomgen.datasets.sources.family import sources_settings
 from roomgen.errors import RoomgenError
-from roomgen.settings import SplitsSettings, load_settings
+from roomgen.settings import SplitsSettings
 
 _CANDIDATES = {
     "speech": ("librispeech", "speechocean762", "folder"),

@@ -15,7 +15,7 @@ from roomgen.datasets.family import Inputs
 from roomgen.datasets.rooms.family import make
 from roomgen.datasets.rooms.plan import RoomsPlan
 from roomgen.datasets.rooms.reachable import check_target
-from roomgen.settings import DatasetSettings
+from roomgen.datasets.rooms.settings import DatasetSettings
 
 _PLANNED_ROOMS = 200
 _SIMULATED = 24

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from roomgen.datasets.rooms.settings import load_settings
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate
 from roomgen.run.replay import compare_again
 from roomgen.run.verify import verify
-from roomgen.settings import load_settings
 from roomgen.store.dataset import Dataset
 
 FS_HZ = 16000

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from roomgen.acoustics.microphones.recorders import RECORDERS, draw_compression, draw_recorder
 from roomgen.cli import app
 from roomgen.datasets.devices.family import devices_settings
-from roomgen.datasets.devices.plan import DevicesSettings, write_devices
+from roomgen.datasets.devices.plan import write_devices
+from roomgen.datasets.devices.settings import DevicesSettings
 from roomgen.datasets.renders.family import renders_settings
 from roomgen.datasets.sources.family import sources_settings
 from roomgen.errors import RoomgenError

@@ -5,13 +5,14 @@ import pytest
 import soundfile
 
 from roomgen.datasets.devices.family import devices_settings
-from roomgen.datasets.renders.family import RendersPlan, RendersSettings, renders_settings
+from roomgen.datasets.renders.family import RendersPlan, renders_settings
+from roomgen.datasets.renders.settings import RendersSettings
+from roomgen.datasets.rooms.settings import load_settings
 from roomgen.datasets.sources.family import sources_settings
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate
 from roomgen.run.replay import compare_again
 from roomgen.run.verify import verify
-from roomgen.settings import load_settings
 from roomgen.store.dataset import Dataset
 
 FS_HZ = 8000

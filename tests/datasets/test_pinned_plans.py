@@ -10,9 +10,10 @@ import pytest
 from roomgen.datasets.devices.plan import DevicesPlan, write_devices
 from roomgen.datasets.rooms.pinned import plan_overrides
 from roomgen.datasets.rooms.plan import RoomsPlan
+from roomgen.datasets.rooms.settings import DatasetSettings
 from roomgen.papers.make import PAPERS, planned_parts
 from roomgen.papers.parts import Given
-from roomgen.settings import DatasetSettings, resolve
+from roomgen.settings import resolve
 from roomgen.streams import Stream, generator
 
 FOLDER = Path(__file__).parents[2] / "manifests"

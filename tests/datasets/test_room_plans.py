@@ -7,10 +7,11 @@ import pytest
 
 from roomgen.datasets.rooms.pinned import PLAN_SCHEMA, plan_overrides, write_rooms
 from roomgen.datasets.rooms.plan import RoomsPlan
+from roomgen.datasets.rooms.settings import DatasetSettings, load_settings
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate
 from roomgen.run.verify import verify
-from roomgen.settings import DatasetSettings, load_settings, resolve
+from roomgen.settings import resolve
 from roomgen.store.dataset import Dataset
 from tests.conftest import tiny_settings
 

@@ -4,8 +4,9 @@ import re
 
 import pytest
 
+from roomgen.datasets.rooms.settings import load_settings, preset_names
 from roomgen.errors import RoomgenError
-from roomgen.settings import differing_keys, load_settings, parse_assignment, preset_names
+from roomgen.settings import differing_keys, parse_assignment
 
 
 def test_presets_are_there_and_valid():

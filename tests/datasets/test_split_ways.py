@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from roomgen.cli import app
 from roomgen.datasets.sources.family import sources_settings
-from roomgen.datasets.sources.plan import SourcesPlan, SourcesSettings
+from roomgen.datasets.sources.plan import SourcesPlan
+from roomgen.datasets.sources.settings import SourcesSettings
 from roomgen.datasets.splits import divide_within
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate

@@ -10,9 +10,9 @@ from roomgen.datasets.rooms.pinned import write_rooms
 from roomgen.datasets.rooms.plan import RoomsPlan
 from roomgen.datasets.rooms.reachable import check_target, family_range_s
 from roomgen.datasets.rooms.rt60_like import rt60_like
+from roomgen.datasets.rooms.settings import DatasetSettings, load_settings
 from roomgen.errors import RoomgenError
 from roomgen.run.estimate import estimate
-from roomgen.settings import DatasetSettings, load_settings
 
 SPECTRUM = (0.42, 0.35, 0.3, 0.3, 0.28, 0.24)
 

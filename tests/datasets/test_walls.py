@@ -12,11 +12,12 @@ from roomgen.acoustics.rooms import Shoebox
 from roomgen.datasets.rooms.family import scene_of
 from roomgen.datasets.rooms.pinned import plan_overrides, write_rooms
 from roomgen.datasets.rooms.plan import RoomsPlan
+from roomgen.datasets.rooms.settings import DatasetSettings, load_settings
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate
 from roomgen.run.replay import compare_again
 from roomgen.run.verify import verify
-from roomgen.settings import DatasetSettings, load_settings, resolve
+from roomgen.settings import resolve
 from roomgen.store.dataset import Dataset
 
 FEW = {"rooms.count": 3, "place.rirs_per_room": 2, "splits.shares": {"train": 1.0}, "signal.fs_hz": 8000, "signal.duration": 0.3}

@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 import roomgen
+from roomgen.datasets.rooms.settings import load_settings
 from roomgen.errors import DatasetError
 from roomgen.run.generate import generate
-from roomgen.settings import load_settings
 from roomgen.store.folder import TEMPORARY_PREFIX, CannotLock
 from roomtrain.banks import Bank, MappedBank, build, load_bank, map_bank, memory, open_bank, opening, source
 from roomtrain.banks.halves import from_halves, to_halves

@@ -13,9 +13,9 @@ import soundfile
 from roomgen.datasets.devices.family import devices_settings
 from roomgen.datasets.renders.family import renders_settings
 from roomgen.datasets.rooms.pinned import PLAN_SCHEMA
+from roomgen.datasets.rooms.settings import load_settings
 from roomgen.datasets.sources.family import sources_settings
 from roomgen.run.generate import generate
-from roomgen.settings import load_settings
 from roomgen.store.columns import ARRAYS, DEVICES, RENDERS, ROOMS, SOURCES, describe
 
 FOLDER = Path(__file__).parents[2] / "manifests"

@@ -19,9 +19,7 @@ from roomgen.corpora.micirp import MicIRP
 from roomgen.corpora.multi_angle import MultiAngle
 from roomgen.datasets.devices.files import read_response
 from roomgen.datasets.devices.plan import (
-    DRAWN,
     DevicesPlan,
-    DevicesSettings,
     Unit,
     compression_of,
     design_of,
@@ -32,6 +30,7 @@ from roomgen.datasets.devices.plan import (
     recorder_of,
     responses_in,
 )
+from roomgen.datasets.devices.settings import DRAWN, DevicesSettings
 from roomgen.datasets.family import Broken, Card, Family, Inputs
 from roomgen.errors import RoomgenError
 from roomgen.store.columns import DEVICES, Column

@@ -1,4 +1,4 @@
-"""Which device responses a dataset holds: its settings, and the units that they and the files describe.
+"""Which device responses a dataset holds: the units that its settings and the files describe.
 
 Splits divide microphones, never one: a generator of responses, or a classifier of devices, is tested with microphones that it
 has not heard. Recording devices alone are named split by split, since a known device is tested too.
@@ -12,9 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby, product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
-
-from pydantic import Field, field_validator, model_validator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from roomgen.acoustics.microphones.designs import draw_design
 from roomgen.acoustics.microphones.recorders import RECORDERS, Compression, Recorder, draw_compression, draw_recorder
@@ -22,104 +20,22 @@ from roomgen.acoustics.microphones.response import MicrophoneDesign
 from roomgen.corpora.base import BrokenFile, Clip, fingerprint_of, probe_file
 from roomgen.corpora.micirp import MicIRP
 from roomgen.corpora.multi_angle import MultiAngle, Response, read_responses
+from roomgen.datasets.devices.settings import DRAWN, KINDS, DevicesSettings, in_key
 from roomgen.datasets.family import Broken, Inputs, ShardPlan, shards_of
 from roomgen.datasets.splits import divide, ranked
 from roomgen.errors import RoomgenError
-from roomgen.settings import CommonSettings, SplitsSettings, resolve
+from roomgen.settings import resolve
 from roomgen.store.folder import atomic
 from roomgen.streams import Stream, generator
 
 if TYPE_CHECKING:
     from roomtrain.papers.icl.generator.load import LoadedGenerator
 
-KINDS = ("microphones", "generated", "recorders", "folder", "multi-angle")
-DRAWN = ("microphones", "generated")
-"""Kinds that draw ``count`` microphones and hear each from all ``angles_deg`` and ``distances_m``."""
 _PER_CHUNK = 72
 _RECORDER_STREAM = 1_000_000  # far from the numbers of microphones, which draw from the same stream
 _COMPRESSION_STREAM = 2_000_000
-_SEEN, _UNSEEN = ("A", "B", "C", "S1", "S2", "S3"), ("S4", "S5", "S6")
 _NAN = float("nan")
-_GENERATED_FS_HZ, _GENERATED_SAMPLES, _GENERATED_DISTANCES_M = 32_000, 1024, (0.5, 1.25, 5.0)
 _NEEDS_MODEL = "devices generated needs --model RUN: a folder that `roomtrain train icl --cell generated` wrote."
-
-
-class DevicesSettings(CommonSettings):
-    """All that decides the bytes of a dataset of device responses.
-
-    ``kind``: "microphones" (``count`` parametric ones, from each of ``angles_deg`` and ``distances_m``), "generated" (the same by a
-    trained network), "recorders" (which devices are in which split: ``recorders``), "folder" (a file is a microphone) or
-    "multi-angle" (files by microphone, angle and distance: ``pattern``, or a list). ``fingerprint`` names the files, or the
-    network's weights. A network gives 1024 samples at 32 kHz, at 0.5, 1.25 and 5 m: other distances it has not heard, and between
-    them it would guess. ``level``: "keep"; "energy" brings every response to the energy of a unit pulse; "axis" a microphone's at
-    one distance by the gain that its response nearest to the axis needs, so that differences between directions stay; "band" every
-    response to a mean power gain of 1 between 0.5 and 10 kHz, so that neither a null nor a transducer's loss outside that band
-    decides the level. ``compress``: share of microphones that have a dynamic range compression too, each one of its own. Files get
-    their peak to ``lead_samples`` from the beginning, if it comes later; ``window_beta``: Kaiser window from the peak to the end
-    (None: none).
-    """
-
-    later: ClassVar[tuple[str, ...]] = ("compress",)
-
-    family: Literal["devices"] = "devices"
-    kind: Literal["microphones", "generated", "recorders", "folder", "multi-angle"] = "microphones"
-    fingerprint: str = ""
-    fs_hz: Annotated[int, Field(ge=8000, le=192_000)] = 32000
-    n_samples: Annotated[int, Field(ge=64, le=65_536)] = 1024
-    count: Annotated[int, Field(ge=1, le=100_000)] = 25
-    angles_deg: tuple[Annotated[float, Field(ge=-360, le=360)], ...] = tuple(float(angle) for angle in range(0, 360, 5))
-    distances_m: tuple[Annotated[float, Field(ge=0.01, le=100)], ...] = (0.5, 1.25, 5.0)
-    recorders: dict[str, tuple[str, ...]] = Field(default_factory=lambda: {"train": _SEEN, "test": (*_SEEN, *_UNSEEN)})
-    pattern: str | None = None
-    level: Literal["keep", "energy", "axis", "band"] = "keep"
-    compress: Annotated[float, Field(ge=0, le=1)] = 0.0
-    lead_samples: Annotated[int, Field(ge=0, le=1024)] = 32
-    window_beta: Annotated[float, Field(ge=0, le=100)] | None = None
-    splits: SplitsSettings = SplitsSettings()
-
-    @field_validator("angles_deg")
-    @classmethod
-    def _different_angles(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if not value or len({angle % 360.0 for angle in value}) < len(value):
-            raise ValueError("give at least one angle, and none twice (0 and 360 are the same)")
-        return value
-
-    @field_validator("distances_m")
-    @classmethod
-    def _different_distances(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if not value or len({_text(distance) for distance in value}) < len(value):
-            raise ValueError("give at least one distance, and none twice")
-        return value
-
-    @field_validator("recorders")
-    @classmethod
-    def _known_recorders(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        SplitsSettings(shares={name: 1.0 / len(value) for name in value})
-        for split, names in value.items():
-            unknown = [name for name in names if name not in RECORDERS]
-            if unknown:
-                raise ValueError(f"unknown device {unknown[0]!r}; there are {', '.join(RECORDERS)}")
-            if not names or len(set(names)) < len(names):
-                raise ValueError(f"the split {split!r} needs at least one device, and none twice")
-        return value
-
-    @model_validator(mode="after")
-    def _fits(self) -> DevicesSettings:
-        if self.lead_samples >= self.n_samples // 2:
-            raise ValueError(f"lead_samples {self.lead_samples} leaves less than half of {self.n_samples} samples for the response")
-        if self.kind == "generated":
-            if (self.fs_hz, self.n_samples) != (_GENERATED_FS_HZ, _GENERATED_SAMPLES):
-                raise ValueError(
-                    f"fs_hz {self.fs_hz} and n_samples {self.n_samples} cannot be generated: the network gives "
-                    f"{_GENERATED_SAMPLES} samples at {_GENERATED_FS_HZ} Hz, so leave both away"
-                )
-            unheard = [distance for distance in self.distances_m if distance not in _GENERATED_DISTANCES_M]
-            if unheard:
-                raise ValueError(
-                    f"distances_m {unheard[0]:g} cannot be generated: the network has heard "
-                    f"{', '.join(f'{distance:g}' for distance in _GENERATED_DISTANCES_M)} m and nothing between; give some of these"
-                )
-        return self
 
 
 class Unit(NamedTuple):
@@ -306,7 +222,7 @@ def _microphone_units(settings: DevicesSettings) -> list[Unit]:
         name = f"{'gen' if settings.kind == 'generated' else 'mic'}{index:03d}"
         for distance_m, angle_deg in product(settings.distances_m, settings.angles_deg):
             angle = angle_deg % 360.0
-            key = f"{name}-{_text(distance_m)}m-{_text(angle)}deg"
+            key = f"{name}-{in_key(distance_m)}m-{in_key(angle)}deg"
             units.append(Unit(0, key, name, index, angle, distance_m))
     return units
 
@@ -446,8 +362,3 @@ def write_devices(settings: DevicesSettings, path: Path) -> int:
     with atomic(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
     return len(rows)
-
-
-def _text(value: float) -> str:
-    """Return a number for a key, which has no dots: 1.25 as 1p25."""
-    return f"{value:.6f}".rstrip("0").rstrip(".").replace(".", "p")

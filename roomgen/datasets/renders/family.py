@@ -16,7 +16,8 @@ from scipy import fft
 from roomgen.audio import encode_flac
 from roomgen.audio_math import amplitude, fit, peak_db, rms_db
 from roomgen.datasets.family import Broken, Card, Family, Inputs
-from roomgen.datasets.renders.plan import RendersPlan, RendersSettings, Unit, input_path, opened_dataset, renders_settings
+from roomgen.datasets.renders.plan import RendersPlan, Unit, input_path, opened_dataset, renders_settings
+from roomgen.datasets.renders.settings import RendersSettings
 from roomgen.errors import RoomgenError
 from roomgen.store.columns import RENDERS, Column
 from roomgen.store.samples import Sample, sample_of

@@ -15,9 +15,9 @@ from roomgen.acoustics.measured_spectra import MID
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.scene import ImageOptions
 from roomgen.datasets.rooms.placement import Box, draw_pair, free_box
+from roomgen.datasets.rooms.settings import DatasetSettings, FamilySettings
 from roomgen.datasets.rooms.walls import as_stored, draw_walls, materials_of
 from roomgen.errors import RoomgenError
-from roomgen.settings import DatasetSettings, FamilySettings
 from roomgen.streams import Stream, generator
 
 _REDRAWS = 1000

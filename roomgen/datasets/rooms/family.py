@@ -19,8 +19,8 @@ from roomgen.datasets.family import Broken, Card, Family, Inputs
 from roomgen.datasets.rooms.draw import air_of, array_of, exact_options
 from roomgen.datasets.rooms.plan import RoomsPlan, plan_of
 from roomgen.datasets.rooms.reachable import check_target
+from roomgen.datasets.rooms.settings import DatasetSettings
 from roomgen.datasets.rooms.walls import looks_of, shoebox_of
-from roomgen.settings import DatasetSettings
 from roomgen.store.columns import ARRAYS, ROOMS, Column
 from roomgen.store.samples import Sample, sample_of
 from roomgen.streams import Stream, integer_seed

@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 
 from roomgen.acoustics.rooms import WALLS, Shoebox
 from roomgen.datasets.rooms.draw import RoomPlan, duration_s, predicted_rt60_s, room_id
+from roomgen.datasets.rooms.settings import DatasetSettings
 from roomgen.datasets.rooms.walls import band_columns, shoebox_of
 from roomgen.errors import RoomgenError
-from roomgen.settings import DatasetSettings
 from roomgen.store.folder import atomic, sha256_of
 
 PLAN_SCHEMA = pa.schema(

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from roomgen.datasets.rooms.settings import PlaceSettings
 from roomgen.errors import RoomgenError
-from roomgen.settings import PlaceSettings
 
 _TRIES_PER_SOURCE = 100
 _SOURCES = 100

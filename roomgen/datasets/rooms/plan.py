@@ -24,8 +24,8 @@ from roomgen.datasets.family import Broken, Inputs, ShardPlan, apportion, shards
 from roomgen.datasets.rooms.draw import RoomPlan, air_of, array_of, draw_positions, draw_room, grid_sizes
 from roomgen.datasets.rooms.pinned import read_rooms
 from roomgen.datasets.rooms.placement import distance_m, free_boxes
+from roomgen.datasets.rooms.settings import DatasetSettings, FamilySettings
 from roomgen.datasets.rooms.walls import band_columns
-from roomgen.settings import DatasetSettings, FamilySettings
 from roomgen.streams import Stream, generator
 
 _POSITIONS_TOGETHER = 10

@@ -19,9 +19,9 @@ from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.rt60 import octaves_of, reachable_rt60_s
 from roomgen.acoustics.rt60_bands import reachable_rt60_bands_s
 from roomgen.datasets.rooms.draw import air_of, grid_sizes
+from roomgen.datasets.rooms.settings import DatasetSettings, FamilySettings
 from roomgen.datasets.rooms.walls import draw_walls, scattering_of
 from roomgen.errors import RoomgenError
-from roomgen.settings import DatasetSettings, FamilySettings
 
 MOST_IMAGES = 1e9
 """Of a response: some seconds of one core."""

@@ -24,8 +24,8 @@ from roomgen.acoustics.scene import ImageOptions, make_scene
 from roomgen.datasets.rooms.draw import air_of, draw_positions, exact_options
 from roomgen.datasets.rooms.placement import distance_m
 from roomgen.datasets.rooms.reachable import LONGEST, images_of
+from roomgen.datasets.rooms.settings import DatasetSettings
 from roomgen.errors import RoomgenError
-from roomgen.settings import DatasetSettings
 from roomgen.streams import Stream, integer_seed
 
 POSITIONS = 30

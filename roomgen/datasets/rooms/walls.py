@@ -21,8 +21,8 @@ from roomgen.acoustics.measured_spectra import draw_relative, draw_spectrum, hol
 from roomgen.acoustics.octave_absorption import absorption_for
 from roomgen.acoustics.rooms import WALLS, Absorption, Scattering, Shoebox
 from roomgen.acoustics.surfaces import ROLE_SCATTERING, nearest_materials
+from roomgen.datasets.rooms.settings import DatasetSettings, FamilySettings
 from roomgen.errors import RoomgenError
-from roomgen.settings import DatasetSettings, FamilySettings
 
 _SOLVED_WITHIN = 0.02  # of the T30 of every octave: less than what positions make of it
 _FLAT_DIGITS = 4  # of an absorption that is written as text

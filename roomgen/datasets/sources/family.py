@@ -18,7 +18,6 @@ from roomgen.corpora.union import JOIN, label_of, sorted_union
 from roomgen.datasets.family import Broken, Card, Family, Inputs
 from roomgen.datasets.sources.plan import (
     SourcesPlan,
-    SourcesSettings,
     Unit,
     corpus_of,
     inputs_of,
@@ -27,6 +26,7 @@ from roomgen.datasets.sources.plan import (
     segment_length,
     segment_step,
 )
+from roomgen.datasets.sources.settings import SourcesSettings
 from roomgen.datasets.sources.splits import group_of
 from roomgen.errors import RoomgenError
 from roomgen.settings import resolve

@@ -12,7 +12,7 @@ from roomgen.errors import RoomgenError
 from roomgen.streams import Stream, generator
 
 if TYPE_CHECKING:
-    from roomgen.datasets.sources.plan import SourcesSettings
+    from roomgen.datasets.sources.settings import SourcesSettings
 
 _TRAIN, _VAL = "train", "val"
 
