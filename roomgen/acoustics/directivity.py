@@ -1,7 +1,7 @@
 """First-order directivity: how a source or microphone weighs the directions around it.
 
-The gain in the direction of a unit vector u is p + (1 - p) · (axis · u): p = 1 is omnidirectional, 1/2 a cardioid, 0 a
-figure-eight (which turns the sign behind it).
+The gain in the direction of a unit vector u is p + (1 - p) · (axis · u): p = 1 is omnidirectional, 1/2 a cardioid, 0
+bidirectional (a figure-eight, which turns the sign behind it).
 """
 
 from __future__ import annotations

@@ -228,7 +228,7 @@ def test_every_microphone_hears_the_same_field_whatever_others_there_are():
 
 def test_directivities_weigh_the_field_by_their_mean_over_directions():
     plain = np.sum(field_alone([[4.0, 1.5, 1.2]]) ** 2)
-    for pattern, gain in (("cardioid", 1 / 3), ("figure_eight", 1 / 3), ("hypercardioid", 1 / 4)):
+    for pattern, gain in (("cardioid", 1 / 3), ("bidirectional", 1 / 3), ("hypercardioid", 1 / 4)):
         looking = Directivity.named(pattern, azimuth_deg=50, elevation_deg=20)
         for end in ("source_directivity", "mic_directivity"):
             found = np.mean(

@@ -19,7 +19,7 @@ from roomgen.errors import RoomgenError
 torch = pytest.importorskip("torch")
 
 CARDIOID = Directivity.named("cardioid", azimuth_deg=30)
-EIGHT = Directivity.named("figure_eight", elevation_deg=-20)
+EIGHT = Directivity.named("bidirectional", elevation_deg=-20)
 MATERIALS = ["brickwork", "carpet_cotton", "plasterboard", "hard_surface", "ceramic_tiles", "ceiling_plasterboard"]
 
 CASES: dict[str, dict[str, object]] = {

@@ -118,7 +118,7 @@ CASES = {
     "equal walls": {"absorption": 0.2},
     "dead and rigid walls": {"absorption": [1.0, 0.0, 0.0, "carpet_cotton", 0.0, 0.5]},
     "directivity": {"source_directivity": Directivity.named("cardioid", azimuth_deg=200, elevation_deg=-30),
-                        "mic_directivity": Directivity.named("figure_eight", azimuth_deg=40, elevation_deg=10)},
+                        "mic_directivity": Directivity.named("bidirectional", azimuth_deg=40, elevation_deg=10)},
     "one end directive": {"source_directivity": Directivity.named("hypercardioid", azimuth_deg=-75)},
     "low order": {"options": ImageOptions(max_order=3)},
 }  # fmt: skip

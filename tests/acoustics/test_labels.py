@@ -202,6 +202,18 @@ def test_drr_from_the_window_or_as_given() -> None:
     assert measure(rir, fs_hz=16000, drr_db=3.25).drr_db == 3.25
 
 
+@pytest.mark.parametrize("fs_hz", [16000, 48000])
+def test_direct_sound_ends_two_and_a_half_milliseconds_after_the_onset(fs_hz: int) -> None:
+    # The window of Zahorik, "Direct-to-reverberant energy ratio sensitivity", JASA 112 (2002).
+    direct, inside, outside, late = 1.0, 0.5, 0.3, 0.2
+    for at_ms, energies in ((2.2, (direct + inside, outside + late)), (2.8, (direct, inside + outside + late))):
+        rir = np.zeros(fs_hz // 2)
+        for time_ms, energy in ((0.0, direct), (at_ms, inside), (4.5, outside), (30.0, late)):
+            rir[round((10.0 + time_ms) * 1e-3 * fs_hz)] = np.sqrt(energy)
+        expected = 10.0 * np.log10(energies[0] / energies[1])
+        assert measure(rir, fs_hz=fs_hz, noise="none").drr_db == pytest.approx(expected, abs=0.15)
+
+
 def test_strong_direct_sound_leaves_no_line_to_fit() -> None:
     rir = 1e-3 * decay(0.5, fs_hz=16000, duration_s=0.6, delay=80)
     rir[0] = 1.0

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from roomgen.acoustics.directivity import PATTERNS
 from roomgen.acoustics.microphones.response import MicrophoneDesign, Resonance
 
 
@@ -56,14 +57,12 @@ CONSTRUCTIONS = tuple(
 )
 """25 constructions; the first ones differ most, so that few microphones are various too."""
 
-_PRESSURE_SHARE = {"omni": 1.0, "cardioid": 0.5, "supercardioid": 0.366, "bidirectional": 0.0}
-
 
 def draw_design(number: int, rng: np.random.Generator) -> MicrophoneDesign:
     """Return the ``number``-th microphone: its construction by number, all else from the generator."""
     kind = CONSTRUCTIONS[number % len(CONSTRUCTIONS)]
     radius_m = _radius_m(kind, rng)
-    p = _PRESSURE_SHARE[kind.directivity]
+    p = round(float(PATTERNS[kind.directivity]), 3)
     if kind.directivity in ("cardioid", "supercardioid"):
         p += rng.uniform(-0.025, 0.025)
         low = p + rng.uniform(0.0, 0.04) + (rng.uniform(0.05, 0.2) if kind.diaphragm_count == "dual" else 0.0)
