@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy import signal, special
 
-from roomgen.acoustics import microphones
 from roomgen.acoustics.microphones.designs import CONSTRUCTIONS, draw_design
 from roomgen.acoustics.microphones.response import (
+    DIRECTIVITIES,
+    TRANSDUCERS,
     MicrophoneDesign,
     conditioning,
     impulse_response,
@@ -128,7 +129,7 @@ def test_a_drawn_response_has_no_zeros_outside_the_unit_circle(number):
 
 def test_ribbons_lose_treble_and_moving_coils_bass():
     drawn = [draw_design(number, np.random.default_rng(number)) for number in range(50)]
-    by_kind = {kind: [d for d in drawn if d.transducer == kind] for kind in microphones.TRANSDUCERS}
+    by_kind = {kind: [d for d in drawn if d.transducer == kind] for kind in TRANSDUCERS}
     assert all(len(designs) >= 4 for designs in by_kind.values())
     treble = {kind: np.mean([db(d, 14000.0) for d in designs]) for kind, designs in by_kind.items()}
     bass = {kind: np.mean([db(d, 60.0) for d in designs]) for kind, designs in by_kind.items()}
@@ -219,7 +220,7 @@ def test_drawing_is_repeatable_and_various():
     first, again = ([draw_design(n, np.random.default_rng([7, n])) for n in range(25)] for _ in range(2))
     assert first == again
     assert {(d.directivity, d.transducer, d.diaphragm_size, d.diaphragm_count, d.address) for d in first} == set(CONSTRUCTIONS)
-    assert {d.directivity for d in first} == set(microphones.DIRECTIVITIES)
+    assert {d.directivity for d in first} == set(DIRECTIVITIES)
     assert draw_design(0, np.random.default_rng(1)) != first[0]
 
 
