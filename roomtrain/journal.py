@@ -132,12 +132,15 @@ class _WeightsAndBiases:
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """Return the lines of a stage's log; a last line that a kill cut off is left out."""
+    """Return the lines of a stage's log, up to one that a kill cut off or that is damaged."""
     path = folder / LOG
-    lines = []
-    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+    lines: list[dict[str, Any]] = []
+    for text in path.read_bytes().splitlines() if path.is_file() else ():
         try:
-            lines.append(json.loads(text))
+            line = json.loads(text)
         except ValueError:
             break
+        if not isinstance(line, dict) or not isinstance(line.get("step"), int):
+            break
+        lines.append(line)
     return lines

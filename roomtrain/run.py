@@ -34,6 +34,7 @@ from roomtrain.weights import Weights
 
 STAGE = "stage.json"
 """Written when a stage is done: how it went."""
+_HISTORY = ("settings_hash", "parameters", "seconds", "epochs", "best_epoch", "best_val_loss", "steps")
 EVALUATIONS = "evaluations"
 _ASK_AGAIN_S = 1.0
 
@@ -250,9 +251,10 @@ def _history(folder: Path) -> dict[str, Any]:
         values = json.loads(data)
     except (OSError, ValueError):
         return {}
-    if not isinstance(values, dict) or ("sha256" in values and not is_json_intact(data)):
+    known = isinstance(values, dict) and {"settings_hash", "parameters", "seconds"} <= values.keys()
+    if not known or ("sha256" in values and not is_json_intact(data)):
         return {}
-    return {name: value for name, value in values.items() if name != "sha256"}
+    return {name: values[name] for name in _HISTORY if name in values}
 
 
 @contextlib.contextmanager

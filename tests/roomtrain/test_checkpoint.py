@@ -1,17 +1,20 @@
 """Checkpoints: whole or not there, exact, and read without executing anything."""
 
+import math
 import os
 import pickle
 import random
+import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
 
-from roomtrain import checkpoint
+from roomtrain import checkpoint, loop
 from roomtrain.checkpoint import LAST, Saver, fitting, load_last, read_weights, save_last, write_weights
-from roomtrain.errors import RoomtrainError
+from roomtrain.errors import RoomtrainError, Stopped
 
 # torch warns of the pickle protocols that such files name.
 pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol", "ignore:TypedStorage is deprecated")
@@ -185,3 +188,92 @@ def test_what_is_saved_is_what_was_there_when_it_was_asked_for(tmp_path: Path) -
     assert loaded[0]["w"].tolist() == [16.0] * 1000
     assert (loaded[1]["step"], loaded[1]["m"][0].tolist()) == (5, [4.0] * 3)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+class StopAt:
+    """Asks to stop when it has been looked at so often."""
+
+    def __init__(self, looks: float) -> None:
+        self.looks = looks
+
+    @property
+    def asked(self) -> str:
+        self.looks -= 1
+        return "SIGTERM" if self.looks <= 0 else ""
+
+
+def resumed(root: Path, out: Path, *, looks: float = math.inf) -> dict[str, object]:
+    """Train the toy paper, from where it stands, and return all of its results that do not tell of time or place."""
+    from roomtrain.fabric import start_fabric
+    from roomtrain.plans import settings_of
+    from roomtrain.run import Command, train
+    from tests.roomtrain.toy.paper import PAPER
+
+    settings = settings_of(PAPER, "smoke", {})
+    command = Command(start_fabric("cpu"), stop=StopAt(looks))  # type: ignore[arg-type]
+    results = train(PAPER, settings, cell="all", root=root, out=out, command=command)
+    stages = {name: {key: value for key, value in how.items() if key != "seconds"} for name, how in results["stages"].items()}
+    predictions = pd.read_parquet(out / "predictions.parquet").to_csv()
+    return {**{key: results[key] for key in ("protocols", "parameters", "data")}, "stages": stages, "predictions": predictions}
+
+
+def test_one_bit_flipped_anywhere_is_told_or_changes_no_result(
+    goetz_made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In every file that a resume reads, the second of three stages being half trained."""
+    monkeypatch.setattr(loop, "_LOG_EVERY", 1)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    whole = resumed(goetz_made, tmp_path / "whole")
+    stopped = tmp_path / "stopped"
+    with pytest.raises(Stopped):
+        resumed(goetz_made, stopped, looks=whole["stages"]["c50"]["steps"] + 3)  # type: ignore[index]
+    assert resumed(goetz_made, Path(shutil.copytree(stopped, tmp_path / "again"))) == whole
+    (weights,) = (stopped / "size").glob("last-*")
+    sealed = ("c50/best.safetensors", "size/last.pt", f"size/{weights.name}")
+    told: list[tuple[str, str]] = []
+    for name in (*sealed, "settings.json", "c50/stage.json", "size/log.jsonl"):
+        original = (stopped / name).read_bytes()
+        for place, bit in ((0.1, 5), (0.5, 0), (0.92, 2)):
+            shutil.rmtree(tmp_path / "run", ignore_errors=True)
+            shutil.copytree(stopped, tmp_path / "run")
+            data = bytearray(original)
+            data[int(place * len(data))] ^= 1 << bit
+            (tmp_path / "run" / name).write_bytes(data)
+            try:
+                assert resumed(goetz_made, tmp_path / "run") == whole, f"{name}, at {place}, bit {bit}"
+            except RoomtrainError as error:
+                told.append((name, str(error)))
+    assert [name for name, _ in told if name in sealed] == [name for name in sealed for _ in range(3)]
+    assert all("\n" not in text and "remove" in text for _, text in told)
+
+
+@pytest.mark.parametrize("name", [LAST, "last-000000007.safetensors"])
+def test_every_bit_of_a_checkpoint_counts(tmp_path: Path, name: str) -> None:
+    saved(tmp_path)
+    whole = (tmp_path / name).read_bytes()
+    before = load_last(tmp_path)
+    unnoticed, told = 0, set()
+    for place in range(0, len(whole), 3):
+        data = bytearray(whole)
+        data[place] ^= 1 << place % 8
+        (tmp_path / name).write_bytes(data)
+        try:
+            after = load_last(tmp_path)
+        except RoomtrainError as error:
+            told.add(str(error))
+        else:
+            unnoticed += 1
+            assert str(after) == str(before)
+    assert unnoticed < 20  # where it says that there is a sum, and nothing that is read
+    assert all("\n" not in text and "remove" in text for text in told)
+
+
+def test_checkpoints_of_before_they_had_sums_are_read(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file(WEIGHTS, tmp_path / "last-000000007.safetensors")
+    torch.save({"step": 7, "weights": "last-000000007.safetensors"}, tmp_path / LAST)
+    loaded = load_last(tmp_path)
+    assert loaded is not None
+    assert loaded[1]["step"] == 7
+    assert torch.equal(loaded[0]["b"], WEIGHTS["b"])
