@@ -31,6 +31,10 @@ def paper(
     overlap: Annotated[
         float, typer.Option(metavar="SHARE", help="goetz, mvsd: share of a segment of speech that the next one repeats")
     ] = 0.0,
+    speech_level: Annotated[
+        float | None,
+        typer.Option(metavar="DB", help="goetz: RMS level of every segment of speech, such as -26  [default: as recorded]"),
+    ] = None,
     walls: Annotated[
         str,
         typer.Option(metavar="[random|measured|flat]", help="goetz: walls as the paper says, as in measured rooms, or flat"),
@@ -61,6 +65,7 @@ def paper(
         scale=scale,
         seed=seed,
         overlap=overlap,
+        speech_level_db=speech_level,
         walls=walls,
     )
     if write_plans is not None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from roomgen.datasets.sources.settings import OVERLAP_RULE
 from roomgen.errors import RoomgenError, suggest
-from roomgen.papers.parts import OTHER_WALLS, OVERLAPPING, PARTS, WALLS, Given, Part
+from roomgen.papers.parts import LEVELLED, OTHER_WALLS, OVERLAPPING, PARTS, WALLS, Given, Part
 from roomgen.run.generate import generate
 from roomgen.store.folder import write_text
 from roomgen.text import duration
@@ -61,6 +61,8 @@ def make_paper(
     result = {"paper": name, "title": PAPERS[name], "scale": given.scale, "seed": given.seed, "parts": done}
     if given.overlap:
         result["overlap"] = given.overlap
+    if given.speech_level_db is not None:
+        result["speech_level_db"] = given.speech_level_db
     if name in OTHER_WALLS:
         result["walls"] = given.walls
     kept = {**result, "parts": [{k: v for k, v in part.items() if k not in ("made", "seconds")} for part in done]}
@@ -111,6 +113,10 @@ def _check(name: str, given: Given) -> None:
         raise RoomgenError(f"unknown --walls {given.walls!r}.{suggest(given.walls, WALLS)} Walls: {', '.join(WALLS)}.")
     if given.walls != "random" and name not in OTHER_WALLS:
         raise RoomgenError(f"--walls {given.walls} is for {' and '.join(OTHER_WALLS)}: leave it out.")
+    if given.speech_level_db is not None and name not in LEVELLED:
+        raise RoomgenError(f"--speech-level {given.speech_level_db:g} is for {' and '.join(LEVELLED)}: leave it out.")
+    if given.speech_level_db is not None and not -100 <= given.speech_level_db <= 0:
+        raise RoomgenError(f"--speech-level {given.speech_level_db:g} must be from -100 to 0 dB re full scale, such as -26.")
     if not 0 <= given.overlap < 1:
         raise RoomgenError(f"--overlap {given.overlap:g} {OVERLAP_RULE}.")
     if given.overlap and name not in OVERLAPPING:
@@ -128,6 +134,8 @@ def _readme(result: Mapping[str, Any]) -> str:
     scale = "at the paper's size" if result["scale"] == 1 else f"at {result['scale']:g} times the paper's counts"
     if "overlap" in result:
         scale += f", with segments of speech that each repeat {100 * result['overlap']:g} % of the one before"
+    if "speech_level_db" in result:
+        scale += f", with every segment of speech at {result['speech_level_db']:g} dB re full scale"
     if result.get("walls", "random") != "random":
         scale += f", with {_DRAWN_WALLS[result['walls']]} in place of the paper's random materials"
     return (

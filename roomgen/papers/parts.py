@@ -38,6 +38,7 @@ class Given:
     """What the user gave: folders of corpora, the scale and the seed.
 
     ``speech`` are folders whose corpora are used as one; ``overlap`` is the share of a segment of speech that the next one repeats;
+    ``speech_level_db`` is the RMS level that every segment is brought to, None for that of its recording;
     ``walls`` is how the walls of rooms are drawn: as the paper says, or as one of :data:`WALLS`.
     """
 
@@ -48,6 +49,7 @@ class Given:
     scale: float = 1.0
     seed: int = 0
     overlap: float = 0.0
+    speech_level_db: float | None = None
     walls: str = "random"
 
     def count(self, full: int, *, least: int = 1) -> int:
@@ -119,6 +121,8 @@ def _goetz(root: Path, given: Given) -> Iterator[Part]:
     yield _rooms("downstream-rirs", "goetz", given, {"rooms.count": given.count(100, least=10), "splits.shares": apart, **walls})
     common: dict[str, Any] = {"fs_hz": 16000, "segment_s": 4.0, "short": "drop", "seed": given.seed, "split_by": "group"}
     common["overlap"] = given.overlap
+    if given.speech_level_db is not None:
+        common |= {"level": "rms", "level_db": given.speech_level_db}
     if not speech.real:
         common["corpus_count"] = given.count(600, least=120)
     counts = {name: given.count(count, least=8) for name, count in (("train", 128), ("val", 32), ("test", 32))}
@@ -276,6 +280,9 @@ little scattering as well; or alike in all directions and bands (the control set
 
 OTHER_WALLS = ("goetz",)
 """Papers whose rooms can have other walls than the paper's."""
+
+LEVELLED = ("goetz",)
+"""Papers whose speech can be brought to one level: a recording's gain says nothing of a room, but hides what its level says."""
 
 OVERLAPPING = ("goetz", "mvsd")
 """Papers that cut speech into many segments a recording, which may overlap."""

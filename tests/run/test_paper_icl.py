@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from roomgen.cli import app
 from roomgen.errors import RoomgenError
+from roomgen.papers import parts as paper_parts
 from roomgen.papers.parts import Given
-from roomgen.run import paper_parts
 from roomgen.run.verify import verify
 from roomgen.store.dataset import Dataset
 

@@ -219,3 +219,24 @@ def test_what_cannot_be_is_one_error_before_anything_is_written(corpora, tmp_pat
         make_paper(paper, tmp_path / "out", given, workers=0, progress=False)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_speech_is_brought_to_one_level_where_that_is_asked(corpora, tmp_path):
+    speech = (corpora / "LibriSpeech", corpora / "speechocean762")
+    told = make_paper("goetz", tmp_path, Given(speech=speech, scale=SCALE, speech_level_db=-30.0), workers=0, progress=False)
+    assert told["speech_level_db"] == -30.0
+    for half in ("upstream", "downstream"):
+        heard = Dataset(tmp_path / f"{half}-speech")
+        levels = [10 * np.log10(np.mean(item.audio.astype(np.float64) ** 2)) for item in heard]
+        assert np.abs(np.array(levels) + 30).max() < 0.1
+        assert "every segment of speech at -30 dB" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("paper", "level", "message"),
+    [("mvsd", -26.0, "--speech-level -26 is for goetz"), ("goetz", 3.0, "--speech-level 3 must be from -100 to 0 dB")],
+)
+def test_a_level_that_cannot_be_is_one_error(tmp_path, paper, level, message):
+    with pytest.raises(RoomgenError, match=message):
+        make_paper(paper, tmp_path / "x", Given(speech_level_db=level), workers=0, progress=False)
+    assert not (tmp_path / "x").exists()

@@ -9,9 +9,9 @@ import soundfile
 from roomgen.corpora import synthetic_scenes
 from roomgen.datasets.rooms.plan import RoomsPlan
 from roomgen.errors import RoomgenError
+from roomgen.papers import parts as paper_parts
 from roomgen.papers.make import PAPERS, make_paper, paper_text, write_plans
 from roomgen.papers.parts import Given
-from roomgen.run import paper_parts
 from roomgen.run.verify import verify
 from roomgen.store.dataset import Dataset
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from roomgen import files
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate
 from roomgen.run.verify import verify
+from roomgen.store import folder as files
 from roomgen.store.folder import LOCK_FILE, CannotLock, lock, locked
 from tests.conftest import tiny_settings
 
