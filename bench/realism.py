@@ -119,11 +119,11 @@ def _preset(effort: Effort, preset: str, changes: dict[str, Any]) -> Decays:
 
 def _labelled(settings: DatasetSettings, positions: int) -> Iterator[dict[str, Any]]:
     """Yield the labels of every response of a plan: those of the manifest and EDT per band, which it does not have."""
-    plan, engine = RoomsPlan(settings), get_engine(settings.engine.name)
+    plan, engine = RoomsPlan(settings), get_engine(settings.engine.name, settings.engine.device)
     for room in range(settings.rooms.count):
         for position in range(positions):
             row = plan.row("train", room, position)
-            rir = engine(scene_of(settings, row), parts=False).rir[0, 0]
+            rir = next(engine.simulate([scene_of(settings, row)])).rir[0, 0]
             labels = measure(rir, fs_hz=settings.signal.fs_hz, onset_s=float(row["direct_delay_s"]), noise="none")
             yield {"room_id": row["room_id"], **labels.as_dict()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from roomgen.acoustics.labels import Labels, measure
 from roomgen.acoustics.materials import database
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.rt60 import solve_absorption_scale
-from roomgen.acoustics.scene import Engine, ImageOptions, Scene, make_scene
+from roomgen.acoustics.scene import ImageOptions, Response, Scene, make_scene
 
 FS_HZ = 16000
 SPEED_M_S = 343.0
@@ -93,7 +94,7 @@ def typical_room() -> BenchRoom:
     return solved_room((7.0, 5.0, 3.0), 0.5)
 
 
-def labelled(engine: Engine, scene: Scene) -> Labels:
+def labelled(engine: Callable[[Scene], Response], scene: Scene) -> Labels:
     """Simulate a scene of one source and measure all labels at every microphone, from octave bands where the engine has them."""
     response = engine(scene)
     return measure(

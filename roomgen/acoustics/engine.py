@@ -1,9 +1,10 @@
-"""The front of all engines: :func:`simulate`, which picks one."""
+"""All engines by name and device, and their front: :func:`simulate`, which picks one."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from importlib import import_module
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +15,12 @@ from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.scene import Engine, ImageOptions, make_scene
 from roomgen.errors import RoomgenError, suggest
 
-ENGINES = ("image", "reference")
+ENGINES = {
+    ("image", "cpu"): "roomgen.acoustics.image_source:ImageSources",
+    ("image", "cuda"): "roomgen.acoustics.image_source_gpu:ImageSourcesOnGpu",
+    ("reference", "cpu"): "roomgen.acoustics.reference:Reference",
+}
+"""Name and device of every engine, and where its class is; imported when it is first needed."""
 
 
 def simulate(
@@ -68,21 +74,30 @@ def simulate(
             "it is silent. Give a longer duration_s.",
             stacklevel=2,
         )
-    return get_engine(engine)(scene, parts=False).rir
+    return next(get_engine(engine).simulate([scene])).rir
 
 
-def get_engine(name: str) -> Engine:
-    """Return the engine of that name.
+def get_engine(name: str, device: str = "cpu") -> Engine:
+    """Return an engine that is ready to simulate.
 
     Raises:
-        RoomgenError: no such engine.
+        RoomgenError: no such engine, or this machine lacks what it needs.
     """
-    if name == "image":
-        from roomgen.acoustics.image_source import image_source
+    return engine_class(name, device)()
 
-        return image_source
-    if name == "reference":
-        from roomgen.acoustics.reference import reference
 
-        return reference
-    raise RoomgenError(f"unknown engine {name!r}.{suggest(name, ENGINES)} Engines: {', '.join(ENGINES)}.")
+def engine_class(name: str, device: str = "cpu") -> type[Engine]:
+    """Return the class of an engine, which tells what it can do on any machine.
+
+    Raises:
+        RoomgenError: no such engine, or none of that name on such a device.
+    """
+    names = tuple(dict.fromkeys(known for known, _ in ENGINES))
+    if name not in names:
+        raise RoomgenError(f"unknown engine {name!r}.{suggest(name, names)} Engines: {', '.join(names)}.")
+    if (name, device) not in ENGINES:
+        devices = [where for known, where in ENGINES if known == name]
+        raise RoomgenError(f"engine {name!r} runs on {' and '.join(devices)}, not on {device!r}.")
+    module, _, attribute = ENGINES[name, device].partition(":")
+    found: type[Engine] = getattr(import_module(module), attribute)
+    return found

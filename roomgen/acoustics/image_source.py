@@ -19,6 +19,7 @@ them to a grid, :mod:`~roomgen.acoustics.spreading` turns the grid into response
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -31,12 +32,26 @@ from roomgen.acoustics.direct_sound import direct_to_reverberant_db
 from roomgen.acoustics.directivity import OMNI, Directivity
 from roomgen.acoustics.highpass import highpass
 from roomgen.acoustics.image_tables import Axis, image_axes, reach_m, row_floors, scene_synthesis
-from roomgen.acoustics.scene import Response, Scene
+from roomgen.acoustics.scene import Engine, Response, Scene
 from roomgen.acoustics.spreading import OVERSAMPLING, START_ROW, TAPS, Synthesis, kernel_table
 
 Grid = NDArray[np.float32]
 _SEED_MASK = (1 << 63) - 1
 _LEVEL_S = 0.03  # of images that set the level of the field that goes on in their place
+
+
+class ImageSources(Engine):
+    """:func:`image_source` as an engine."""
+
+    name = "image"
+
+    def prepare(self) -> None:
+        from roomgen.acoustics.image_kernels import warm_up  # numba is imported when it is first needed
+
+        warm_up()
+
+    def simulate(self, scenes: Iterable[Scene]) -> Iterator[Response]:
+        return (image_source(scene, parts=False) for scene in scenes)
 
 
 def image_source(scene: Scene, *, parts: bool = True) -> Response:

@@ -19,15 +19,16 @@ Bytes are the same from run to run on one device, kind of device, number of CPU 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from roomgen.acoustics.direct_sound import direct_to_reverberant_db
 from roomgen.acoustics.highpass import highpass
-from roomgen.acoustics.scene import Response, Scene
+from roomgen.acoustics.scene import Engine, Response, Scene
 from roomgen.acoustics.spreading import OVERSAMPLING, START_ROW
 from roomgen.errors import RoomgenError
 
@@ -41,6 +42,21 @@ IMAGES_IN_FLIGHT = {"cuda": 1 << 22, "cpu": 1 << 14}
 """How many images are worked on at a time, at some 350 bytes each: enough to fill a GPU, few enough for a CPU's cache."""
 
 _CELLS_PER_IMAGE = 16  # of grid (8 bytes each) that may wait for one FFT pass, per image in flight
+
+
+class ImageSourcesOnGpu(Engine):
+    """:func:`simulate_batch` on a CUDA device as an engine; one process keeps the device busy."""
+
+    name, device = "image", "cuda"
+    together, processes = 512, 1
+
+    def __init__(self) -> None:
+        _device(self.device)
+
+    def simulate(self, scenes: Iterable[Scene]) -> Iterator[Response]:
+        waiting = iter(scenes)
+        while some := list(islice(waiting, self.together)):
+            yield from simulate_batch(some, device=self.device, drr=False)
 
 
 def simulate_batch(

@@ -159,7 +159,7 @@ def _response_from(scene: Scene, place: int, engine: str) -> NDArray[np.float32]
     """Return the (mic, time) response from one place."""
     sources, patterns = scene.sources_m[place : place + 1], scene.source_directivity[place : place + 1]
     alone = replace(scene, sources_m=sources, source_directivity=patterns)
-    response: NDArray[np.float32] = get_engine(engine)(alone, parts=False).rir[0]
+    response: NDArray[np.float32] = next(get_engine(engine).simulate([alone])).rir[0]
     return response
 
 

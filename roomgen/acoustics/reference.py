@@ -9,7 +9,7 @@ table from which pyroomacoustics interpolates its sinc.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,7 +21,7 @@ from roomgen.acoustics.directivity import Directivity
 from roomgen.acoustics.highpass import highpass
 from roomgen.acoustics.image_tables import reach_m
 from roomgen.acoustics.rooms import WALLS
-from roomgen.acoustics.scene import Response, Scene
+from roomgen.acoustics.scene import Engine, ImageOptions, Response, Scene
 from roomgen.errors import RoomgenError
 
 MAX_IMAGES = 20_000_000
@@ -36,12 +36,35 @@ _CONSTANTS = {
 }
 
 
-def reference(scene: Scene, *, parts: bool = True) -> Response:
+class Reference(Engine):
+    """:func:`reference` as an engine."""
+
+    name = "reference"
+
+    @classmethod
+    def check(cls, options: ImageOptions, *, scatters: bool = False) -> None:
+        for name, default in (("randomize_m", 0.0), ("tail_after_s", None)):
+            value = getattr(options, name)
+            if value != default:
+                raise RoomgenError(
+                    f"{name} = {value} is not possible with the reference engine: pyroomacoustics also moves the direct sound and "
+                    "has no seeded tail. Use engine='image'."
+                )
+        if scatters:
+            raise RoomgenError(
+                "walls that scatter are not possible with the reference engine: pyroomacoustics hears scattered energy once and "
+                "then loses it. Use engine='image', or scattering 0."
+            )
+
+    def simulate(self, scenes: Iterable[Scene]) -> Iterator[Response]:
+        return (reference(scene) for scene in scenes)
+
+
+def reference(scene: Scene) -> Response:
     """Return the responses of a scene as pyroomacoustics computes them.
 
     Args:
         scene: what to simulate; ``randomize_m`` and ``tail_after_s`` are beyond this engine.
-        parts: of no effect, there are none.
 
     Returns:
         ``rir`` alone: pyroomacoustics keeps neither bands nor the direct sound apart.
@@ -50,7 +73,9 @@ def reference(scene: Scene, *, parts: bool = True) -> Response:
         RoomgenError: an option that pyroomacoustics does not have, a sampling rate that is no whole number, or a response so
             long that it needs more than :data:`MAX_IMAGES` images.
     """
-    _check_options(scene)
+    Reference.check(scene.options, scatters=scene.room.scatters)
+    if not float(scene.fs_hz).is_integer():
+        raise RoomgenError(f"the reference engine needs a whole number of samples per second, not {scene.fs_hz} Hz.")
     room = _room(scene)
     with _constants():
         room.compute_rir()
@@ -95,23 +120,6 @@ def _axis_orders(size: float, source: float, mic: float, reach: float) -> tuple[
     squared = np.asarray((cells * size + np.where(cells % 2 == 0, source, size - source) - mic) ** 2)
     rising = np.argsort(squared)
     return squared[rising], np.abs(cells)[rising]
-
-
-def _check_options(scene: Scene) -> None:
-    for name, default in (("randomize_m", 0.0), ("tail_after_s", None)):
-        value = getattr(scene.options, name)
-        if value != default:
-            raise RoomgenError(
-                f"{name} = {value} is not possible with the reference engine: pyroomacoustics also moves the direct sound and "
-                "has no seeded tail. Use engine='image'."
-            )
-    if scene.room.scatters:
-        raise RoomgenError(
-            f"{scene.room!r} scatters, which is not possible with the reference engine: pyroomacoustics hears scattered energy "
-            "once and then loses it. Use engine='image', or scattering 0."
-        )
-    if not float(scene.fs_hz).is_integer():
-        raise RoomgenError(f"the reference engine needs a whole number of samples per second, not {scene.fs_hz} Hz.")
 
 
 def _max_order(scene: Scene) -> int:

@@ -11,9 +11,10 @@ It gets a :class:`Scene` (checked by :func:`make_scene`) and returns a :class:`R
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -107,10 +108,33 @@ class Response:
     drr_db: NDArray[np.float64] | None = None
 
 
-class Engine(Protocol):
-    """What answers a scene. With ``parts=False`` it may leave out all of the response but ``rir``, and be faster for it."""
+class Engine(ABC):
+    """One way to answer scenes: a class with a line in :data:`roomgen.acoustics.engine.ENGINES`.
 
-    def __call__(self, scene: Scene, *, parts: bool = True) -> Response: ...
+    Making one fails where the machine lacks what it needs.
+    """
+
+    name: ClassVar[str]
+    device: ClassVar[str] = "cpu"
+    together: ClassVar[int] = 10
+    """Scenes that it is best asked for at a time."""
+    processes: ClassVar[int | None] = None
+    """How many processes serve it best; None: one per core."""
+
+    @classmethod  # noqa: B027 (most engines know all options)
+    def check(cls, options: ImageOptions, *, scatters: bool = False) -> None:
+        """Refuse options, and walls that scatter, that are beyond this engine.
+
+        Raises:
+            RoomgenError: what is not possible, and what is.
+        """
+
+    def prepare(self) -> None:  # noqa: B027 (most engines have nothing to do)
+        """Do once, before workers start, what each of them would otherwise do (compile)."""
+
+    @abstractmethod
+    def simulate(self, scenes: Iterable[Scene]) -> Iterator[Response]:
+        """Yield the response of each scene, in their order; of its parts ``rir`` alone is sure to be there."""
 
 
 def make_scene(

@@ -69,17 +69,11 @@ class RoomsFamily(Family):
 
     def check(self, settings: DatasetSettings) -> None:
         check_target(settings)
-        if settings.engine.device == "cuda":
-            from roomgen.acoustics.image_source_gpu import simulate_batch
-
-            next(iter(simulate_batch([], device="cuda", drr=False)), None)
+        get_engine(settings.engine.name, settings.engine.device)
 
     def prepare(self, settings: DatasetSettings) -> None:
         warm_up_labels()
-        if settings.engine.device == "cpu":
-            from roomgen.acoustics.image_kernels import warm_up  # numba takes a while to import
-
-            warm_up()
+        get_engine(settings.engine.name, settings.engine.device).prepare()
 
     def plan(self, settings: DatasetSettings, inputs: Inputs) -> RoomsPlan:
         return RoomsPlan(settings, inputs)
@@ -145,16 +139,16 @@ def make(settings: DatasetSettings, rows: Sequence[Mapping[str, Any]]) -> Iterat
     """Yield the finished sample of each planned row, in their order; each depends on its own row and the settings alone."""
     scenes = [scene_of(settings, row) for row in rows]
     columns = ROOMS if array_of(settings) is None else ARRAYS
-    for row, scene, rir in zip(rows, scenes, _simulate(settings, scenes), strict=True):
+    for row, scene, rir in zip(rows, scenes, _simulate(settings, scenes, settings.engine.device), strict=True):
         finished = {**row, **label_row(scene, rir)}
         members = {AUDIO_MEMBER: encode_wav(rir, fs_hz=int(row["fs_hz"])), **_views(settings, row)}
         yield sample_of(finished, members, columns)
 
 
 def simulate_row(settings: DatasetSettings, row: Mapping[str, Any]) -> tuple[NDArray[np.float32], dict[str, Any]]:
-    """Return the (mic, time) response and the labels of one row, simulated from nothing."""
+    """Return the (mic, time) response and the labels of one row, simulated from nothing; on the CPU, wherever it was made."""
     scene = scene_of(settings, row)
-    (rir,) = _simulate(settings, [scene])
+    (rir,) = _simulate(settings, [scene], "cpu")
     return rir, label_row(scene, rir)
 
 
@@ -222,14 +216,7 @@ def _views(settings: DatasetSettings, row: Mapping[str, Any]) -> dict[str, bytes
     return {VIEW_MEMBER: encode_view(view.rgb), DEPTH_MEMBER: encode_depth(view.depth_m)}
 
 
-def _simulate(settings: DatasetSettings, scenes: Sequence[Scene]) -> Iterator[NDArray[np.float32]]:
+def _simulate(settings: DatasetSettings, scenes: Sequence[Scene], device: str) -> Iterator[NDArray[np.float32]]:
     """Yield the (mic, time) response of each scene's only source."""
-    if settings.engine.device == "cuda":
-        from roomgen.acoustics.image_source_gpu import simulate_batch
-
-        for response in simulate_batch(scenes, device="cuda", drr=False):
-            yield response.rir[0]
-    else:
-        engine = get_engine(settings.engine.name)
-        for scene in scenes:
-            yield engine(scene, parts=False).rir[0]
+    for response in get_engine(settings.engine.name, device).simulate(scenes):
+        yield response.rir[0]

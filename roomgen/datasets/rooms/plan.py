@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from roomgen.acoustics.air import speed_of_sound_m_s
 from roomgen.acoustics.arrays import direction_in_frame_deg
+from roomgen.acoustics.engine import engine_class
 from roomgen.datasets.family import Broken, Inputs, ShardPlan, apportion, shards_of
 from roomgen.datasets.rooms.draw import RoomPlan, air_of, array_of, draw_positions, draw_room, grid_sizes
 from roomgen.datasets.rooms.pinned import read_rooms
@@ -29,7 +30,6 @@ from roomgen.datasets.rooms.walls import band_columns
 from roomgen.streams import Stream, generator
 
 _POSITIONS_TOGETHER = 10
-_CHUNK = {"cpu": 10, "cuda": 512}
 _MIN_TAIL_S = 0.01  # an automatic length never ends before the direct sound has passed
 
 
@@ -105,7 +105,7 @@ class RoomsPlan:
 
     def chunks(self, shard: ShardPlan) -> Iterator[Sequence[tuple[int, int]]]:
         """Yield the (room, position) pairs of a shard, some at a time."""
-        pairs, size = self.pairs(shard), _CHUNK[self.settings.engine.device]
+        pairs, size = self.pairs(shard), engine_class(self.settings.engine.name, self.settings.engine.device).together
         yield from (pairs[start : start + size] for start in range(0, len(pairs), size))
 
     def pairs(self, shard: ShardPlan) -> list[tuple[int, int]]:
