@@ -9,11 +9,12 @@ from difflib import get_close_matches
 class RoomgenError(Exception):
     """Something that the user can put right: one line that says what was given, what is allowed and what to do.
 
-    ``exit_code`` is what the command line returns: 2 for wrong usage, 1 for something that failed while it ran.
+    ``exit_code`` is what the command line returns: 2 for wrong usage, 1 for something that failed while it ran. The names of files
+    that a message quotes cannot move the terminal's cursor, and its lines are one.
     """
 
     def __init__(self, message: str, *, exit_code: int = 2) -> None:
-        super().__init__(message)
+        super().__init__(printable(message))
         self.exit_code = exit_code
 
 
@@ -22,6 +23,13 @@ class DatasetError(RoomgenError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, exit_code=1)
+
+
+def printable(text: str) -> str:
+    r"""Return a text with what is not printed (escape codes, line ends, marks that turn the direction) as ``\x1b``."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def suggest(given: str, allowed: Iterable[str]) -> str:

@@ -1,9 +1,37 @@
-"""Numbers as people read them."""
+"""Numbers as people read them, and text of others that does nothing where it is shown."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
+
+from roomgen.errors import DatasetError, printable
+
+__all__ = ["check_key", "duration", "in_card", "interval", "pairs", "printable", "size", "spread", "table"]
+
+LONGEST_KEY = 89
+"""USTAR has 100 characters for a member's name; the longest ending (``.audio.flac``) takes 11 of them."""
+
+_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_INERT = str.maketrans({"`": "'", "<": "‹", ">": "›"})
+
+
+def check_key(key: str) -> str:
+    """Return the key of a sample if it can be part of a file's name anywhere: letters, digits, - and _, at most 89 of them.
+
+    Raises:
+        DatasetError: it is another text, as keys of a foreign manifest may be.
+    """
+    if len(key) > LONGEST_KEY or not _KEY.fullmatch(key):
+        shown = key if len(key) <= LONGEST_KEY else f"{key[:40]}…"
+        raise DatasetError(f"{shown!r} is no key of a sample: keys are 1 to {LONGEST_KEY} letters, digits, - and _.")
+    return key
+
+
+def in_card(text: str) -> str:
+    """Return a name or a reason as code in Markdown, in which neither HTML nor the end of the code can stand."""
+    return f"`{printable(text).translate(_INERT)}`"
 
 
 def size(count: float) -> str:

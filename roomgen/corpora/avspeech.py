@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from roomgen.acoustics.views.panorama import encode_view
-from roomgen.corpora.base import About, BrokenFile, Clip, Corpus, Recording, inside
+from roomgen.corpora.base import About, Clip, Corpus, Recording, read_bytes
 from roomgen.corpora.listing import in_order
 from roomgen.corpora.views import VIEW_MEMBER, decode_picture
+
+_MOST_BYTES = 1 << 26
 
 
 class AcousticAVSpeech(Corpus):
@@ -45,11 +47,15 @@ class AcousticAVSpeech(Corpus):
         clips = [Clip(name=f"{i}.wav", path=f"audio/{i}.wav", subset=s) for i, s in zip(ids, subsets, strict=True)]
         return in_order(clips)
 
+    def files(self, clip: Clip) -> tuple[str, ...]:
+        return (clip.path, _picture(clip))
+
     def read(self, clip: Clip) -> Recording:
         recording = super().read(clip)
-        path = f"img/{clip.path.removeprefix('audio/').removesuffix('.wav')}.png"
-        try:
-            picture = inside(self.folder, path).read_bytes()
-        except OSError as error:
-            raise BrokenFile(path, f"not readable ({error.strerror})") from None
+        path = _picture(clip)
+        picture = read_bytes(self.folder, path, most=_MOST_BYTES)
         return Recording(recording.audio, recording.fs_hz, {VIEW_MEMBER: encode_view(decode_picture(picture, name=path))})
+
+
+def _picture(clip: Clip) -> str:
+    return f"img/{clip.path.removeprefix('audio/').removesuffix('.wav')}.png"

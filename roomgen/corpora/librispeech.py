@@ -7,8 +7,8 @@ from collections import defaultdict
 from pathlib import PurePosixPath
 from typing import ClassVar
 
-from roomgen.corpora.base import About, Clip, Corpus
-from roomgen.corpora.listing import in_order
+from roomgen.corpora.base import About, BrokenFile, Clip, Corpus, read_bytes
+from roomgen.corpora.listing import MOST_BYTES, in_order
 
 _UTTERANCE = re.compile(r"(\d+)-(\d+)-\d+")
 
@@ -69,20 +69,25 @@ class LibriSpeech(Corpus):
         """Return for each chapter's folder the text of each utterance."""
         texts: dict[str, dict[str, str]] = defaultdict(dict)
         for path in self.folder.glob(f"{top}*/*/*/*.trans.txt"):
-            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            folder = path.parent.relative_to(self.folder).as_posix()
+            for line in self._lines(f"{folder}/{path.name}"):
                 name, _, text = line.partition(" ")
                 if _UTTERANCE.fullmatch(name):
-                    texts[path.parent.relative_to(self.folder).as_posix()][name] = text.strip()
+                    texts[folder][name] = text.strip()
         return texts
 
     def _sexes(self, top: str) -> dict[str, str]:
         """Return the sex of each speaker, F or M."""
-        path = self.folder / top / "SPEAKERS.TXT"
-        if not path.is_file():
-            return {}
         sexes = {}
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in self._lines(f"{top}SPEAKERS.TXT"):
             fields = [field.strip() for field in line.split("|")]
             if not line.startswith(";") and len(fields) >= 3 and fields[1] in ("F", "M"):
                 sexes[fields[0]] = fields[1]
         return sexes
+
+    def _lines(self, path: str) -> list[str]:
+        """Return the lines of a text; none where it cannot be read."""
+        try:
+            return read_bytes(self.folder, path, most=MOST_BYTES).decode("utf-8", errors="replace").splitlines()
+        except BrokenFile:
+            return []

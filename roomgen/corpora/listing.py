@@ -6,7 +6,10 @@ import csv
 from collections.abc import Iterable
 from dataclasses import replace
 
-from roomgen.corpora.base import BrokenFile, Clip, Corpus, clip_name, inside, unique_names
+from roomgen.corpora.base import NO_FILE, BrokenFile, Clip, Corpus, clip_name, read_bytes, unique_names
+
+MOST_BYTES = 1 << 30
+"""Of a table or a text: no corpus has one as large."""
 
 
 def read_table(corpus: Corpus, path: str, *, columns: tuple[str, ...], delimiter: str = ",") -> list[dict[str, str]]:
@@ -22,9 +25,9 @@ def read_table(corpus: Corpus, path: str, *, columns: tuple[str, ...], delimiter
         RoomgenError: no such table, or it is not text, or lacks a column or a value.
     """
     try:
-        text = inside(corpus.folder, path).read_text(encoding="utf-8-sig")
-    except (BrokenFile, OSError):
-        raise corpus.layout_error(f"it has no {path}") from None
+        text = read_bytes(corpus.folder, path, most=MOST_BYTES).decode("utf-8-sig")
+    except BrokenFile as error:
+        raise corpus.layout_error(f"it has no {path}" if error.reason == NO_FILE else str(error)) from None
     except UnicodeDecodeError:
         raise corpus.layout_error(f"{path} is not a text file") from None
     if "\0" in text:

@@ -8,13 +8,15 @@ was found and what not, and a regular expression or a CSV file take its place wh
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from roomgen.corpora.base import About, Clip, Corpus, audio_files, clip_name, unique_names
+from roomgen.corpora.base import About, BrokenFile, Clip, Corpus, audio_files, clip_name, read_bytes, unique_names
+from roomgen.corpora.listing import MOST_BYTES
 from roomgen.errors import RoomgenError, suggest
 
 LIST_NAME = "responses.csv"
@@ -217,11 +219,12 @@ def _by_pattern(path: str, pattern: re.Pattern[str]) -> Response | None:
 def _listed(path: Path, files: set[str]) -> list[Response]:
     """Return the responses that a CSV file names, sorted by path."""
     try:
-        with open(path, newline="", encoding="utf-8-sig") as text:
-            reader = csv.DictReader(text)
-            header = list(reader.fieldnames or ())
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        real = path.resolve()
+        text = read_bytes(real.parent, real.name, most=MOST_BYTES).decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        header = list(reader.fieldnames or ())
+        rows = list(reader)
+    except (BrokenFile, UnicodeDecodeError, csv.Error) as error:
         raise RoomgenError(f"--csv {path} cannot be read: {error}.") from None
     for column in header:
         if column not in _COLUMNS and column not in _NAMES:

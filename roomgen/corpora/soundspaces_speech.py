@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roomgen.acoustics.views.panorama import encode_view
-from roomgen.corpora.base import About, BrokenFile, Clip, Corpus, Recording, inside
+from roomgen.corpora.base import About, BrokenFile, Clip, Corpus, Recording, read_bytes
 from roomgen.corpora.listing import in_order
 from roomgen.corpora.plain_pickle import NotPlain, load_plain
 from roomgen.corpora.views import VIEW_MEMBER, panorama_of
 
 _FS_HZ = 16_000
 _SUBSETS = {"val-mini": "val"}  # the archive is called so, its recordings are the validation set
-_MAX_BYTES = 1 << 28
+_MOST_BYTES = 1 << 28  # more than any recording of this corpus has
 
 
 class SoundSpacesSpeech(Corpus):
@@ -73,15 +73,10 @@ class SoundSpacesSpeech(Corpus):
         return _audio(self._contents(clip), what, clip.path)
 
     def _contents(self, clip: Clip) -> dict[str, Any]:
-        file = inside(self.folder, clip.path)
         try:
-            if file.stat().st_size > _MAX_BYTES:
-                raise BrokenFile(clip.path, "is larger than any recording of this corpus")
-            contents = load_plain(file.read_bytes())
+            contents = load_plain(read_bytes(self.folder, clip.path, most=_MOST_BYTES))
         except NotPlain as error:
             raise BrokenFile(clip.path, str(error)) from None
-        except OSError as error:
-            raise BrokenFile(clip.path, f"not readable ({error.strerror})") from None
         if not isinstance(contents, dict):
             raise BrokenFile(clip.path, "does not hold a dict")
         return contents
@@ -91,6 +86,8 @@ def _audio(contents: dict[str, Any], what: str, path: str) -> NDArray[np.float32
     audio = contents.get(what)
     if not isinstance(audio, np.ndarray) or audio.ndim != 1 or not len(audio) or audio.dtype.kind not in "fi":
         raise BrokenFile(path, f"has no {what}")
+    if not np.isfinite(audio).all():
+        raise BrokenFile(path, f"holds values in its {what} that are not finite")
     if audio.dtype.kind == "i":
         audio = audio / (np.iinfo(audio.dtype).max + 1.0)
     return np.ascontiguousarray(audio[None], dtype=np.float32)

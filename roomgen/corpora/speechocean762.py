@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import ClassVar
 
-from roomgen.corpora.base import About, BrokenFile, Clip, Corpus, inside
-from roomgen.corpora.listing import in_order, read_table
+from roomgen.corpora.base import About, BrokenFile, Clip, Corpus, read_bytes
+from roomgen.corpora.listing import MOST_BYTES, in_order, read_table
 
 _TABLE = "utterances.tsv"
 _PARTS = ("train", "test")
@@ -63,8 +63,8 @@ class SpeechOcean762(Corpus):
     def _values(self, path: str) -> dict[str, str]:
         """Return key to value of a file that has a key, blanks or tabs, and a value in each line; nothing where there is none."""
         try:
-            text = inside(self.folder, path).read_text(encoding="utf-8", errors="replace")
-        except (BrokenFile, OSError):
+            text = read_bytes(self.folder, path, most=MOST_BYTES).decode("utf-8", errors="replace")
+        except BrokenFile:
             return {}
         lines = (line.split(maxsplit=1) for line in text.splitlines())
         return {parts[0]: parts[1].strip() for parts in lines if len(parts) == 2}

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from roomgen.acoustics.bands import octave_centers
@@ -17,6 +15,7 @@ from roomgen.acoustics.label_reasons import Why
 from roomgen.acoustics.labels import Labels, measure
 from roomgen.acoustics.lateral import measure_lateral
 from roomgen.acoustics.response_check import why_no_response
+from roomgen.audio import BadAudio, probe_audio, read_audio
 from roomgen.errors import RoomgenError
 
 SHORTEST_S = 0.02  # the shortest decay time that can be measured
@@ -24,8 +23,6 @@ LONGEST_SAMPLES = 1 << 25  # 12 minutes at 48 kHz: no impulse response is longer
 LOWEST_OCTAVE_HZ = 63.0
 
 Record = dict[str, Any]
-
-_UNKNOWN_SIZE = 0xFFFFFFFF  # what programs write into a WAV header that they cannot go back to
 
 
 def label_file(
@@ -59,9 +56,7 @@ def label_file(
     """
     audio, fs_hz = _read(Path(path))
     rir = _channel(audio, channel, path)
-    where = f"{path}, channel {channel}," if audio.shape[1] > 1 else str(path)
-    if not np.isfinite(rir).all():
-        raise RoomgenError(f"{where} holds {int((~np.isfinite(rir)).sum())} samples that are nan or infinite.", exit_code=1)
+    where = f"{path}, channel {channel}," if len(audio) > 1 else str(path)
     if (rir == rir[0]).all():
         raise RoomgenError(f"{where} is silent: every sample is {rir[0]:g}.", exit_code=1)
     seen = why_no_response(rir, fs_hz=fs_hz)
@@ -74,7 +69,7 @@ def label_file(
         "file": str(path),
         "channel": channel,
         "fs_hz": float(fs_hz),
-        "n_channels": audio.shape[1],
+        "n_channels": len(audio),
         "duration_s": len(rir) / fs_hz,
         **labels.as_dict(),
     }
@@ -86,11 +81,12 @@ def label_file(
 
 
 def _channel(audio: NDArray[np.float64], channel: int, path: str | os.PathLike[str]) -> NDArray[np.float64]:
-    n_channels = audio.shape[1]
+    n_channels = len(audio)
     if not 0 <= channel < n_channels:
         allowed = "only channel 0" if n_channels == 1 else f"channels 0 to {n_channels - 1}"
         raise RoomgenError(f"{path} has {allowed}; channel {channel} was asked for.")
-    return audio[:, channel]
+    one: NDArray[np.float64] = audio[channel]
+    return one
 
 
 def _free_field(path: str | os.PathLike[str] | None, fs_hz: int) -> NDArray[np.float64] | None:
@@ -101,7 +97,7 @@ def _free_field(path: str | os.PathLike[str] | None, fs_hz: int) -> NDArray[np.f
         raise RoomgenError(
             f"{path} has a sampling rate of {rate_hz} Hz, the response {fs_hz} Hz: give a reference of the same rate."
         )
-    return audio[:, 0]
+    return _channel(audio, 0, path)
 
 
 def _reasons(labels: Labels) -> dict[str, str | list[str]]:
@@ -115,53 +111,21 @@ def _reasons(labels: Labels) -> dict[str, str | list[str]]:
 
 
 def _read(path: Path) -> tuple[NDArray[np.float64], int]:
-    """Return (time, channel) samples and the sampling rate of a file that is whole."""
+    """Return (channel, time) samples and the sampling rate of a file that is whole and may hold a response."""
+    if not path.exists():
+        raise RoomgenError(f"{path} does not exist.")
+    if path.is_dir():
+        raise RoomgenError(f"{path} is a folder: name the audio files in it.")
     try:
-        size = path.stat().st_size
-        if path.is_dir():
-            raise RoomgenError(f"{path} is a folder: name the audio files in it.")
-        if size == 0:
-            raise RoomgenError(f"{path} is empty (0 bytes).", exit_code=1)
-        _refuse_truncated_wav(path, size)
-        info = soundfile.info(path)
-        if info.frames > LONGEST_SAMPLES:
-            raise RoomgenError(f"{path} lasts {info.duration:.0f} s: no impulse response is that long.", exit_code=1)
-        audio, fs_hz = soundfile.read(path, dtype="float64", always_2d=True)
-    except FileNotFoundError:
-        raise RoomgenError(f"{path} does not exist.") from None
-    except OSError as error:
-        raise RoomgenError(f"{path} cannot be read: {error.strerror or error}.", exit_code=1) from None
-    except soundfile.LibsndfileError as error:
-        raise RoomgenError(f"{path} is not an audio file that can be read: {error.error_string}", exit_code=1) from None
-    if len(audio) < info.frames:
-        raise RoomgenError(
-            f"{path} is truncated: its header promises {info.frames} samples, {len(audio)} can be read.", exit_code=1
-        )
-    if len(audio) < SHORTEST_S * fs_hz:
-        raise RoomgenError(
-            f"{path} is too short: {len(audio)} samples, {1000 * len(audio) / fs_hz:.3g} ms; "
-            f"at least {1000 * SHORTEST_S:g} ms are needed.",
-            exit_code=1,
-        )
-    return np.asarray(audio, dtype=np.float64), int(fs_hz)
-
-
-def _refuse_truncated_wav(path: Path, size: int) -> None:
-    """Raise if a chunk of a RIFF file ends after the file does: libsndfile would read what is left without a word."""
-    with path.open("rb") as file:
-        if file.read(4) != b"RIFF":
-            return
-        position = 12
-        while position + 8 <= size:
-            file.seek(position)
-            name, length = struct.unpack("<4sI", file.read(8))
-            position += 8
-            if name == b"data":
-                if length != _UNKNOWN_SIZE and position + length > size:
-                    raise RoomgenError(
-                        f"{path} is truncated: its header promises {length} bytes of audio, {size - position} are there.",
-                        exit_code=1,
-                    )
-                return
-            position += length + length % 2
-        raise RoomgenError(f"{path} is truncated: it ends after {size} bytes, before its audio begins.", exit_code=1)
+        info = probe_audio(path)
+        if info.n_samples > LONGEST_SAMPLES:
+            raise BadAudio(f"lasts {info.n_samples / info.fs_hz:.0f} s: no impulse response is that long")
+        if info.n_samples < SHORTEST_S * info.fs_hz:
+            raise BadAudio(
+                f"is too short: {info.n_samples} samples, {1000 * info.n_samples / info.fs_hz:.3g} ms; "
+                f"at least {1000 * SHORTEST_S:g} ms are needed"
+            )
+        audio, fs_hz = read_audio(path)
+    except BadAudio as error:
+        raise RoomgenError(f"{path} {error}.", exit_code=1) from None
+    return audio.astype(np.float64), fs_hz
