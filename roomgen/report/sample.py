@@ -11,14 +11,20 @@ from roomgen.audio import encode_wav
 from roomgen.report.decay_plot import draw_decay
 from roomgen.store.dataset import Item
 from roomgen.store.folder import writing
+from roomgen.text import check_key
 
 _TITLED_BY = ("speaker", "class_name", "room_id", "device", "rt60_mid_s", "rt60_s", "snr_db")
 _RANGE_DB = 80.0
 
 
 def write_sample(item: Item, folder: Path) -> tuple[Path, Path]:
-    """Write ``KEY.png`` and ``KEY.wav`` into a folder and return their paths."""
-    picture, audio = folder / f"{item.key}.png", folder / f"{item.key}.wav"
+    """Write ``KEY.png`` and ``KEY.wav`` into a folder and return their paths.
+
+    Raises:
+        DatasetError: the key is no key (:func:`roomgen.text.check_key`) and could lead out of the folder.
+    """
+    key = check_key(item.key)
+    picture, audio = folder / f"{key}.png", folder / f"{key}.wav"
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         audio.write_bytes(encode_wav(item.audio, fs_hz=item.fs_hz))

@@ -7,6 +7,7 @@ from typing import Any
 
 from roomgen.datasets.family import Family
 from roomgen.store.columns import describe
+from roomgen.text import in_card
 
 
 def card(info: Mapping[str, Any], family: Family, settings: Any) -> str:
@@ -58,7 +59,7 @@ def _left_out(info: Mapping[str, Any]) -> str:
     broken = info.get("broken", [])
     if not broken:
         return ""
-    names = ", ".join(f"`{name}` ({reason})" for name, reason in broken[:10])
+    names = ", ".join(f"{in_card(name)} ({in_card(reason)})" for name, reason in broken[:10])
     more = f" and {len(broken) - 10} more" if len(broken) > 10 else ""
     return f"\n{len(broken)} input files or pieces could not be used (unreadable or silent) and are left out: {names}{more}.\n"
 

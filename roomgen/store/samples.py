@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from roomgen.store.columns import Column
+from roomgen.text import check_key
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,13 @@ class Sample:
 
 
 def sample_of(row: Mapping[str, Any], members: Mapping[str, bytes], columns: Sequence[Column]) -> Sample:
-    """Return the sample of a finished row and its members, to which the JSON member is added."""
+    """Return the sample of a finished row and its members, to which the JSON member is added.
+
+    Raises:
+        DatasetError: its key, which may begin with one of a foreign manifest, is none (:func:`roomgen.text.check_key`).
+    """
     everything = {**members, "json": json.dumps(json_row(row, columns), ensure_ascii=False).encode()}
-    return Sample(str(row["key"]), dict(sorted(everything.items())), dict(row))
+    return Sample(check_key(str(row["key"])), dict(sorted(everything.items())), dict(row))
 
 
 def json_row(row: Mapping[str, Any], columns: Sequence[Column]) -> dict[str, Any]:
