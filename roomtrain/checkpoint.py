@@ -7,6 +7,7 @@ Every file carries its own sha256, which is checked before anything in it is use
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,9 +27,8 @@ from roomtrain.errors import RoomtrainError
 LAST = "last.pt"
 BEST = "best.safetensors"
 _WEIGHTS = "last-{:09d}.safetensors"
-_STATE_HEAD = b"roomtrain checkpoint, sha256 "
-_WEIGHTS_HEAD = b'{"__metadata__":{"sha256":"'
-_WEIGHTS_HEAD_AT = 8  # behind the length of the header
+_STATE_SUM = b"sha256 "  # and the sum: the comment that ends the zip file which torch writes
+_WEIGHTS_SUM, _WEIGHTS_SUM_AT = b'{"__metadata__":{"sha256":"', 8  # behind the length of the header
 
 
 class Saver:
@@ -131,9 +131,11 @@ def save_last(folder: Path, *, weights: Mapping[str, Tensor], state: Mapping[str
     name = _WEIGHTS.format(step)
     write_weights(folder / name, weights)
     with atomic(folder / LAST) as temporary, open(temporary, "w+b") as file:
-        file.write(_STATE_HEAD + UNSEALED.encode() + b"\n")
         torch.save({**state, "step": step, "weights": name}, file)
-        seal(file, len(_STATE_HEAD))
+        comment = _STATE_SUM + UNSEALED.encode()
+        file.seek(-2, os.SEEK_END)  # the length of the comment: there is none
+        file.write(len(comment).to_bytes(2, "little") + comment)
+        seal(file, file.tell() - len(UNSEALED))
     pattern = _WEIGHTS.format(0).replace("0" * 9, "*")
     for old in (*folder.glob(pattern), *folder.glob(TEMPORARY_PREFIX + pattern)):  # of a kill while one was written
         if old.name != name:
@@ -151,9 +153,8 @@ def load_last(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         return None
     try:
         with open(path, "rb") as file:
-            sealed = _check(file, 0, _STATE_HEAD)
-            file.seek(len(_STATE_HEAD) + len(UNSEALED) + 1 if sealed else 0)
-            state = torch.load(file, map_location="cpu", weights_only=True)
+            _check(file, max(file.seek(0, os.SEEK_END) - len(_STATE_SUM) - len(UNSEALED), 0), _STATE_SUM)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(state, dict):
             raise ValueError(f"it holds a {type(state).__name__}")
         name = str(state["weights"])
@@ -188,7 +189,7 @@ def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     with atomic(path) as temporary:
         save_file(tensors, temporary, metadata={"sha256": UNSEALED})
         with open(temporary, "r+b") as file:
-            seal(file, _WEIGHTS_HEAD_AT + len(_WEIGHTS_HEAD))
+            seal(file, _WEIGHTS_SUM_AT + len(_WEIGHTS_SUM))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -201,7 +202,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise RoomtrainError(f"there are no weights at {path}: train first.", exit_code=1)
     try:
         with open(path, "rb") as file:
-            _check(file, _WEIGHTS_HEAD_AT, _WEIGHTS_HEAD)
+            _check(file, _WEIGHTS_SUM_AT, _WEIGHTS_SUM)
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise RoomtrainError(
@@ -209,20 +210,17 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ) from None
 
 
-def _check(file: BinaryIO, at: int, head: bytes) -> bool:
-    """Compare a file with the sum that stands behind its head, or return False where no head stands there.
+def _check(file: BinaryIO, at: int, head: bytes) -> None:
+    """Compare a file with the sum that stands behind these bytes; where they do not stand, it was written before there were sums.
 
-    Damage that makes of a head none either leaves all that is read as it was, or nothing that a reader takes.
+    Damage to them alone leaves all that is read as it was.
 
     Raises:
         ValueError: they differ.
     """
     file.seek(at)
-    if file.read(len(head)) != head:
-        return False
-    if not is_intact(file, at + len(head)):
+    if file.read(len(head)) == head and not is_intact(file, at + len(head)):
         raise ValueError("its sha256 is not the one that was written: it is damaged")
-    return True
 
 
 def _first_line(error: Exception) -> str:
