@@ -183,7 +183,7 @@ def _decoded(source: str | BinaryIO) -> tuple[NDArray[np.float32], int]:
     if len(audio) < info.n_samples:
         raise BadAudio(f"is truncated: its header promises {info.n_samples} samples, {len(audio)} can be read")
     if not np.isfinite(audio).all():
-        raise BadAudio(f"holds {int((~np.isfinite(audio)).sum())} samples that are nan or infinite")
+        raise BadAudio(f"holds values that are not finite: {int((~np.isfinite(audio)).sum())} of {audio.size}")
     return np.ascontiguousarray(audio.T, dtype=np.float32), info.fs_hz
 
 

@@ -66,7 +66,7 @@ def test_errors_are_one_line_that_names_the_file(tmp_path: Path, stereo: Path) -
         (write("cut.wav", whole[:-1000]), "is truncated: its header promises 76800 bytes of audio, 75800 are there"),
         (write("head.wav", whole[:20]), "is truncated: it ends after 20 bytes"),
         (write("cut.flac", flac.read_bytes()[:3000]), "truncated|not readable as audio"),
-        (write("nan.wav", spoilt), "holds 1 samples that are nan"),
+        (write("nan.wav", spoilt), "holds values that are not finite: 1 of 9600"),
         (write("silent.wav", np.zeros(FS_HZ)), "is silent: every sample is 0"),
         (write("ten.wav", decay(0.3)[:10]), "is too short: 10 samples, 0.625 ms; at least 20 ms"),
         (write("noise.wav", np.random.default_rng(0).standard_normal(FS_HZ)), "is not an impulse response: "),

@@ -176,7 +176,7 @@ def test_the_window_falls_from_the_peak_to_the_end(tmp_path):
         ("short", np.ones(7), "7 samples long"),
         ("long", np.ones(11 * 8000), "lasts 11.0 s"),
         ("stereo", np.stack([pulse(3), pulse(4)], axis=1), "2 different channels"),
-        ("nan", np.full(100, np.nan), "holds 100 samples that are nan or infinite"),
+        ("nan", np.full(100, np.nan), "not finite"),
     ],
 )
 def test_what_is_no_response_is_named(tmp_path, name, samples, words):
