@@ -207,6 +207,23 @@ def test_a_room_given_as_a_table_is_drawn():
     assert view.rgb[48, 280].sum() > view.rgb[48, 144].sum()  # west takes nothing, east a fifth
 
 
+def test_walls_are_darker_towards_each_corner_and_edge():
+    # One grey wall colour in all directions, and nobody but a person behind the eye: what is left is light.
+    room, eye = Shoebox((4.0, 4.0, 3.0), absorption=0.3), (2.0, 2.0, 1.5)
+    view = look(room=room, eye=eye, mouth=(1.9, 2.0, 1.5), height=360, width=1080)
+    rows, columns = np.mgrid[:360, :1080]
+    points = eye + ray(rows, columns, 360, 1080) * view.depth_m[..., None]
+    grey = view.rgb.mean(axis=-1) / 255
+    for sign in (-1, 1):  # the northern and the southern wall; the person hides part of the western one
+        wall = (np.abs(points[..., 1] - eye[1] - 2.0 * sign) < 1e-3) & ~person(view, room, eye)
+        for axis, half_m in ((0, 2.0), (2, 1.5)):
+            for end in (-1, 1):
+                from_edge_m = half_m - end * (points[..., axis] - eye[axis])
+                across = wall & (np.abs(points[..., 2 - axis] - eye[2 - axis]) < 0.5)  # away from the other edges
+                at_edge, inside = (grey[across & (low < from_edge_m) & (from_edge_m < low + 0.06)] for low in (0.0, 0.5))
+                assert 0.7 < at_edge.mean() / inside.mean() < 0.88, (sign, axis, end)
+
+
 def test_joints_are_averages_over_the_pixel():
     x = np.random.default_rng(0).uniform(-3, 3, 50).astype(np.float32)
     for width in (0.004, 0.03, 0.4):

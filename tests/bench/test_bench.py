@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from bench import engines, memory, scenes, suite, throughput
+from bench import engines, fresh, memory, scenes, suite, throughput, timing
 from bench.effort import Effort
 from bench.peer import banded_rirs
 from bench.process import run_python
@@ -62,12 +63,46 @@ def test_a_benchmark_gives_numbers_that_can_be_true(name):
     assert f"{name} (" in suite.text(results)
 
 
-def test_ratios_are_those_of_the_times():
+def test_engines_are_compared_at_the_same_images(monkeypatch):
+    for part in (fresh, throughput, memory):
+        monkeypatch.setattr(part, "run", lambda *_: {})
+    monkeypatch.setattr(engines, "best_s", lambda repeats, *work: (0.004, 0.096, 0.008))
     for case in engines.run(TINY)["cases"]:
-        for room in case["rooms"]:
-            assert room["ratio"] == pytest.approx(room["peer_ms"] / room["ours_ms"])
         assert case["difference_db"] < -45
         assert case["images"] == {"1": 7, "rt": 63}[case["order"]]
+        assert (case["ours_ms"], case["peer_ms"], case["sphere_ms"], case["ratio"]) == pytest.approx((4.0, 96.0, 8.0, 24.0))
+
+
+@pytest.mark.parametrize(("ratio", "verdict"), [(14.9, "MISSED"), (15.1, "met")])
+def test_a_ratio_below_its_goal_is_told(ratio, verdict):
+    case = {"order": "rt", "mics": 1, "images": 63, "ours_ms": 1.0, "peer_ms": ratio, "ratio": ratio, "difference_db": -50.0}
+    assert f": {verdict}" in engines.goals_text([{**case, "sphere_images": 100, "sphere_ms": 2.0}], {"1": 15.0})
+
+
+def test_the_shortest_time_of_each_counts_but_not_the_first(monkeypatch):
+    clock, order = SimpleNamespace(now_s=5.0), []
+    ours, peer = iter((1.0, 3.0, 2.0, 4.0)), iter((0.5, 30.0, 40.0, 20.0))
+
+    def work(name, times):
+        order.append(name)
+        clock.now_s += next(times)
+
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: clock.now_s))
+    found = timing.best_s(3, lambda: work("ours", ours), lambda: work("peer", peer))
+    assert found == (2.0, 20.0)
+    assert order == ["ours", "peer"] * 4  # in turns, so that a slow second meets both
+
+
+def test_the_shortest_time_of_each_stage_counts_but_not_the_first_round(monkeypatch):
+    clock, rounds = SimpleNamespace(now_s=5.0), iter([(0.1, 0.1), (3.0, 7.0), (4.0, 6.0)])
+
+    def stages():
+        for name, taken_s in zip(("images", "labels"), next(rounds), strict=True):
+            clock.now_s += taken_s
+            yield name
+
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: clock.now_s))
+    assert timing.best_stages_s(2, stages) == {"images": 3.0, "labels": 6.0}
 
 
 def test_picture_is_a_png_and_brings_its_benchmarks(tmp_path):
