@@ -3,6 +3,10 @@
 The library keeps state between utterances (phases, noise, flutter), also across its own termination and initialization: a sentence
 sounds otherwise, and may be longer, after another one. So it is loaded for each utterance and unloaded after it; a fresh library
 is a fresh state, and loading takes some milliseconds.
+
+It speaks in a thread of its own. Python handles signals in the main thread, between any two of its instructions, also within the
+function that the library hands samples to; an interrupt raised there is lost together with 60 ms of speech, as ctypes cannot pass
+it on through the library.
 """
 
 from __future__ import annotations
@@ -11,8 +15,10 @@ import ctypes
 import os
 import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +29,9 @@ FS_HZ = 22_050
 _SYNCHRONOUS, _NO_EXIT, _UTF8 = 2, 0x8000, 1
 _RATE, _VOLUME, _PITCH = 1, 2, 3
 _QUIETER = 60  # of 100: at its usual volume some voices clip
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)  # samples, count, events
 _ONE_AT_A_TIME = threading.Lock()
+Answer = TypeVar("Answer")
 
 
 class Voice(NamedTuple):
@@ -41,13 +48,7 @@ def speak(text: str, voice: Voice) -> NDArray[np.float32]:
     Raises:
         RoomgenError: espeak-ng is not installed, does not know the voice, or is in use elsewhere in this process.
     """
-    with _ONE_AT_A_TIME:
-        library = _loaded()
-        try:
-            return _spoken(library, text, voice)
-        finally:
-            library.espeak_Terminate()
-            _unload(library)
+    return _in_a_thread(lambda library: _spoken(library, text, voice))
 
 
 @cache
@@ -57,37 +58,67 @@ def espeak_version() -> str:
     Raises:
         RoomgenError: it is not installed.
     """
-    with _ONE_AT_A_TIME:
-        library = _loaded()
-        library.espeak_Info.restype = ctypes.c_char_p
+    return _in_a_thread(_version)
+
+
+def _in_a_thread(ask: Callable[[ctypes.CDLL], Answer]) -> Answer:
+    """Return the answer of a freshly loaded library; whoever is interrupted meanwhile leaves the thread to clear up."""
+    answer: Future[Answer] = Future()
+
+    def run() -> None:
         try:
-            return bytes(library.espeak_Info(None)).decode()
-        finally:
-            _unload(library)
+            with _ONE_AT_A_TIME:
+                library = _loaded()
+                try:
+                    result = ask(library)
+                finally:
+                    _unload(library)
+        except Exception as error:
+            answer.set_exception(error)
+        else:
+            answer.set_result(result)
+
+    threading.Thread(target=run, name="espeak-ng").start()
+    return answer.result()
+
+
+def _version(library: ctypes.CDLL) -> str:
+    library.espeak_Info.restype = ctypes.c_char_p
+    return bytes(library.espeak_Info(None)).decode()
 
 
 def _spoken(library: ctypes.CDLL, text: str, voice: Voice) -> NDArray[np.float32]:
     pieces: list[bytes] = []
+    lost: list[Exception] = []
 
-    def collect(samples: Any, count: int, events: Any) -> int:
-        if samples and count > 0:
-            pieces.append(ctypes.string_at(samples, 2 * count))
-        return 0
+    def collect(samples: int | None, count: int, _events: int | None) -> int:
+        try:
+            if samples and count > 0:
+                pieces.append(ctypes.string_at(samples, 2 * count))
+        except Exception as error:  # no memory: what is raised from here would be printed and forgotten
+            lost.append(error)
+        return len(lost)  # anything but 0 stops the library
 
     callback = _CALLBACK(collect)  # held here: the library keeps only its address
     fs_hz = library.espeak_Initialize(_SYNCHRONOUS, 0, _data_path().encode(), _NO_EXIT)
     if fs_hz != FS_HZ:
         raise RoomgenError(f"espeak-ng did not start ({fs_hz}); install it anew: pip install --force-reinstall espeakng-loader")
-    library.espeak_SetSynthCallback(callback)
-    if library.espeak_SetVoiceByName(voice.name.encode()) != 0:
-        raise RoomgenError(f"this espeak-ng has no voice {voice.name}: install espeakng-loader 0.2 or later.")
-    library.espeak_SetParameter(_RATE, voice.words_per_minute, 0)
-    library.espeak_SetParameter(_PITCH, voice.pitch, 0)
-    library.espeak_SetParameter(_VOLUME, _QUIETER, 0)
-    library.espeak_ng_SetRandSeed(ctypes.c_long(1))
-    said = text.encode()
-    arguments = (ctypes.c_size_t(len(said) + 1), 0, 1, 0, _UTF8, None, None)
-    if library.espeak_Synth(said, *arguments) != 0 or library.espeak_Synchronize() != 0 or not pieces:
+    try:
+        library.espeak_SetSynthCallback(callback)
+        if library.espeak_SetVoiceByName(voice.name.encode()) != 0:
+            raise RoomgenError(f"this espeak-ng has no voice {voice.name}: install espeakng-loader 0.2 or later.")
+        library.espeak_SetParameter(_RATE, voice.words_per_minute, 0)
+        library.espeak_SetParameter(_PITCH, voice.pitch, 0)
+        library.espeak_SetParameter(_VOLUME, _QUIETER, 0)
+        library.espeak_ng_SetRandSeed(ctypes.c_long(1))
+        said = text.encode()
+        arguments = (ctypes.c_size_t(len(said) + 1), 0, 1, 0, _UTF8, None, None)
+        failed = library.espeak_Synth(said, *arguments) != 0 or library.espeak_Synchronize() != 0
+    finally:
+        library.espeak_Terminate()
+    if lost:
+        raise lost[0]
+    if failed or not pieces:
         raise RoomgenError(f"espeak-ng could not speak {text!r} as {voice.name}.", exit_code=1)
     return np.frombuffer(b"".join(pieces), np.int16).astype(np.float32) / np.float32(32768)
 

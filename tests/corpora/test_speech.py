@@ -1,11 +1,15 @@
 """Corpora of speech: LibriSpeech, speechocean762, SoundSpaces-Speech, Acoustic AVSpeech and espeak-ng."""
 
+import ctypes
 import hashlib
 import io
 import json
+import os
 import pickle
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from importlib.util import find_spec
 
@@ -393,6 +397,36 @@ def test_espeak_speaks_the_same_whatever_it_spoke_before_and_in_any_process():
     for clip in (clips[40], clips[3]):
         alone = subprocess.run([sys.executable, "-c", SPEAK, clip.name], capture_output=True, text=True, check=True).stdout
         assert json.loads(alone) == {clip.name: forwards[clip.name]}
+
+
+@espeak
+def test_an_interrupt_while_espeak_speaks_is_an_interrupt_and_costs_no_speech(monkeypatch):
+    from roomgen.corpora import espeak_library
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    corpus = open_corpus("espeak", None, seed=3, count=1)
+    (clip,) = corpus.clips()
+    whole, taken = corpus.read(clip).audio, ctypes.string_at
+
+    sent = []
+
+    def struck(*arguments):  # where the library hands samples over, once: any instruction there may be where a signal is noticed
+        if not sent:
+            sent.append(os.kill(os.getpid(), signal.SIGUSR1))
+        return taken(*arguments)
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(espeak_library.ctypes, "string_at", struck)
+            corpus.read(clip)
+            time.sleep(1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    again = corpus.read(clip).audio
+    np.testing.assert_array_equal(again, whole)
 
 
 @espeak
