@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import platform
 import time
@@ -20,7 +19,6 @@ from roomgen.run.card import card
 from roomgen.run.executors import ordered_map
 from roomgen.settings import CommonSettings, differing_keys
 from roomgen.store.columns import SCHEMA_VERSION
-from roomgen.store.dataset import read_info
 from roomgen.store.folder import (
     CARD_FILE,
     DATA_FOLDER,
@@ -28,9 +26,11 @@ from roomgen.store.folder import (
     MANIFEST_FILE,
     TEMPORARY_PREFIX,
     lock,
+    sha256_of,
     write_text,
     writing,
 )
+from roomgen.store.info import read_info, write_info
 from roomgen.store.manifest import summarize, write_manifest
 from roomgen.store.samples import Sample
 from roomgen.store.schema import arrow_schema
@@ -178,7 +178,7 @@ def _finish(root: Path, plan: Plan, family: Family, settings: CommonSettings, in
     totals = {**summarize(root, family), "bytes": sum(shard["bytes"] for shard in shards), "broken": len(broken)}
     info = _info(settings, inputs, root, complete=True, totals=totals, shards=shards, broken=sorted(broken.items()))
     write_text(root / CARD_FILE, card(info, family, settings))
-    _write_info(root, info)
+    write_info(root, {**info, "files": {name: sha256_of(root / name) for name in (MANIFEST_FILE, CARD_FILE)}})
     return {**totals, "family": family.name, "broken_files": sorted(broken.items())}
 
 
@@ -194,10 +194,6 @@ def _info(settings: CommonSettings, inputs: Inputs, root: Path, *, complete: boo
         "complete": complete,
         **rest,
     }
-
-
-def _write_info(root: Path, info: dict[str, Any]) -> None:
-    write_text(root / DATASET_FILE, json.dumps(info, indent=1, ensure_ascii=False) + "\n")
 
 
 @contextlib.contextmanager
@@ -217,7 +213,7 @@ def _folder_of(root: Path, settings: CommonSettings, inputs: Inputs, *, overwrit
         if (root / DATASET_FILE).exists():
             _check_same_settings(root, settings)
         else:
-            _write_info(root, _info(settings, inputs, root, complete=False))
+            write_info(root, _info(settings, inputs, root, complete=False))
         _remove_leftovers(root)
         try:
             yield

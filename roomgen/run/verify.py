@@ -19,8 +19,8 @@ from roomgen.audio import decode_audio
 from roomgen.datasets.family import Family, settings_of
 from roomgen.errors import DatasetError, RoomgenError
 from roomgen.run.replay import compare_again, same
-from roomgen.store.dataset import read_info
 from roomgen.store.folder import DATA_FOLDER, MANIFEST_FILE, TEMPORARY_PREFIX, inside_data, sha256_of
+from roomgen.store.info import read_info
 from roomgen.store.schema import check_schema
 from roomgen.store.shard import Mark, iterate_tar, read_mark
 

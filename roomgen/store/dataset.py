@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +19,20 @@ from numpy.typing import NDArray
 
 from roomgen.audio import decode_audio
 from roomgen.errors import DatasetError, RoomgenError, suggest
+from roomgen.store.columns import COMMON
 from roomgen.store.folder import DATASET_FILE, MANIFEST_FILE, inside_data
+from roomgen.store.info import Info, input_folders, read_info
 from roomgen.store.schema import check_schema
 from roomgen.store.shard import iterate_tar
+from roomgen.text import check_key
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Members = dict[str, dict[str, tuple[int, int]]]
+"""Of a tar: key, then ending, to where the bytes begin and how many there are."""
+
+_SUGGESTED_AMONG = 20_000
 
 
 @dataclass(frozen=True)
@@ -46,10 +56,10 @@ class Dataset:
     """A dataset on disk. ``len(ds)``, ``ds[i]``, ``ds["key"]``, iteration, and :meth:`table` for pandas.
 
     Nothing in the manifest is trusted: shards are opened inside the dataset's folder only, and what is read is decoded as audio,
-    never executed.
+    never executed. A dataset goes to other processes as its path, and is opened there anew.
 
     Raises:
-        DatasetError: the folder holds no finished dataset, or one of another schema version.
+        DatasetError: the folder holds no finished dataset, or one that is damaged or of another schema version; so do all methods.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
@@ -57,20 +67,42 @@ class Dataset:
         path = self.root / MANIFEST_FILE
         if not path.is_file():
             raise DatasetError(_why_not_open(self.root))
-        try:
-            self._parquet = pq.ParquetFile(path, memory_map=True)
-        except pa.ArrowInvalid as error:
-            raise DatasetError(f"{path} is not readable as Parquet ({error}): run `roomgen verify {root}`.") from None
-        self.settings_hash = check_schema(self._parquet.schema_arrow, str(path))
+        with reading(path):
+            self._parquet = pq.ParquetFile(path)
+            self.settings_hash = check_schema(self._parquet.schema_arrow, str(path))
+            _check_types(self._parquet.schema_arrow, path)
+            about = self._parquet.metadata
+            rows = [int(about.row_group(group).num_rows) for group in range(about.num_row_groups)]
+            self._starts = [0, *accumulate(rows)]
+            if min(rows, default=0) < 0 or int(about.num_rows) != sum(rows):
+                raise ValueError("its row groups do not have the rows that it says")
+        if (self.root / DATASET_FILE).exists():
+            self._check_finished()
+        self._groups: dict[int, pa.Table] = {}
+        self._members: dict[str, Members] = {}
+
+    def __reduce__(self) -> tuple[type[Dataset], tuple[str]]:
+        return Dataset, (str(self.root.absolute()),)
+
+    def _check_finished(self) -> None:
+        """Refuse a manifest that is not of the shards beside it: of an earlier dataset, while another is made in its place."""
+        if not self.info.get("complete"):
+            raise DatasetError(_why_not_open(self.root))
+        found = sum(shard["samples"] for shard in self.info["shards"])
+        if found != len(self):
+            raise DatasetError(
+                f"{self.root}: {MANIFEST_FILE} has {len(self)} rows, the shards of {DATASET_FILE} {found} samples: they are not of "
+                f"one dataset. Run `roomgen verify {self.root}`."
+            )
 
     def __len__(self) -> int:
-        return int(self._parquet.metadata.num_rows)
+        return self._starts[-1]
 
     def __repr__(self) -> str:
         return f"Dataset({str(self.root)!r}, {len(self)} samples)"
 
     @cached_property
-    def info(self) -> dict[str, Any]:
+    def info(self) -> Info:
         """What ``dataset.json`` says: settings, versions, totals and the sha256 of every shard."""
         return read_info(self.root)
 
@@ -87,19 +119,14 @@ class Dataset:
         for column in columns or ():
             if column not in names:
                 raise RoomgenError(f"the manifest has no column {column!r}.{suggest(column, names)} Columns: {', '.join(names)}.")
-        filters = None if split is None else [("split", "=", split)]
-        table = pq.read_table(self.root / MANIFEST_FILE, columns=list(columns) if columns else None, filters=filters)
-        return table.to_pandas(types_mapper=lambda t: pd.ArrowDtype(t) if pa.types.is_nested(t) else None)
+        path, filters = self.root / MANIFEST_FILE, None if split is None else [("split", "=", split)]
+        with reading(path):
+            table = pq.read_table(path, columns=list(columns) if columns else None, filters=filters, partitioning=None)
+            table.validate(full=True)
+            return table.to_pandas(types_mapper=lambda t: pd.ArrowDtype(t) if pa.types.is_nested(t) else None)
 
     def __getitem__(self, which: int | str) -> Item:
-        if isinstance(which, str):
-            if which not in self._number_of:
-                raise DatasetError(f"{self.root} has no sample {which!r}.{suggest(which, list(self._number_of)[:20000])}")
-            which = self._number_of[which]
-        number = int(which)
-        if not -len(self) <= number < len(self):
-            raise IndexError(f"sample {number} of a dataset of {len(self)}")
-        row = self._rows.slice(number % len(self), 1).to_pylist()[0]
+        row = self._row(self._number(which) if isinstance(which, str) else int(which))
         audio, fs_hz = decode_audio(self._read(row), name=f"sample {row['key']} in {row['shard']}")
         return Item(row["key"], audio, fs_hz, row)
 
@@ -109,50 +136,79 @@ class Dataset:
         Raises:
             DatasetError: no such sample or member.
         """
-        row = self[key].row
+        row = self._row(self._number(key))
         places = self._members_of(row["shard"]).get(key, {})
         if ending not in places:
-            raise DatasetError(f"sample {key} has no member {ending!r}; it has {', '.join(sorted(places))}.")
+            raise DatasetError(f"sample {key} has no member {ending!r}; it has {', '.join(sorted(places)) or 'none'}.")
         offset, nbytes = places[ending]
         return self._read({**row, "offset": offset, "nbytes": nbytes})
 
-    @lru_cache(maxsize=8)  # noqa: B019 (a dataset lives as long as its reader; eight indices of a shard are small)
-    def _members_of(self, shard: str) -> dict[str, dict[str, tuple[int, int]]]:
-        members: dict[str, dict[str, tuple[int, int]]] = {}
-        for key, ending, offset, nbytes in iterate_tar(inside_data(self.root, shard)):
-            members.setdefault(key, {})[ending] = (offset, nbytes)
-        return members
+    def _members_of(self, shard: str) -> Members:
+        if shard not in self._members:
+            path = inside_data(self.root, shard)
+            with reading(path):
+                found: Members = {}
+                for key, ending, offset, nbytes in iterate_tar(path):
+                    found.setdefault(key, {})[ending] = (offset, nbytes)
+            self._members[shard] = found
+        return self._members[shard]
 
-    @cached_property
+    @property
     def inputs(self) -> dict[str, Path]:
         """Folders that the dataset was made from, where they lay then: name to path."""
-        return {name: self.root / path for name, path in self.info.get("inputs", {}).items()}
+        return self.inputs_at()
+
+    def inputs_at(self, given: Mapping[str, Path] | None = None) -> dict[str, Path]:
+        """Return where the inputs lie, some of them at given folders; see :func:`roomgen.store.info.input_folders`."""
+        return input_folders(self.root, self.info, given)
 
     def __iter__(self) -> Iterator[Item]:
         return (self[number] for number in range(len(self)))
 
-    @cached_property
-    def _rows(self) -> pa.Table:
-        return self._parquet.read()
+    def _number(self, key: str) -> int:
+        number = self._numbers.get(key)
+        if number is None:
+            raise DatasetError(f"{self.root} has no sample {key!r}.{suggest(key, list(self._numbers)[:_SUGGESTED_AMONG])}")
+        return number
 
     @cached_property
-    def _number_of(self) -> dict[str, int]:
-        return {key: number for number, key in enumerate(self._rows["key"].to_pylist())}
+    def _numbers(self) -> dict[str, int]:
+        path = self.root / MANIFEST_FILE
+        with reading(path):
+            keys = self._parquet.read(columns=["key"])
+            keys.validate(full=True)
+            return {key: number for number, key in enumerate(keys["key"].to_pylist())}
 
-    def _read(self, row: dict[str, Any]) -> bytes:
+    def _row(self, number: int) -> dict[str, Any]:
+        """Return a row, of whose row group all are kept: the next one asked for is mostly among them."""
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"sample {number} of a dataset of {len(self)}")
+        number %= len(self)
+        group = bisect_right(self._starts, number) - 1
+        with reading(self.root / MANIFEST_FILE):
+            if group not in self._groups:
+                rows = self._parquet.read_row_group(group)
+                rows.validate(full=True)
+                self._groups[group] = rows
+            row: dict[str, Any] = self._groups[group].slice(number - self._starts[group], 1).to_pylist()[0]
+        empty = [column.name for column in COMMON if row[column.name] is None]
+        if empty:
+            raise DatasetError(f"{self.root}: row {number} of the manifest has no {', '.join(empty)}: it is damaged.")
+        check_key(row["key"])
+        return row
+
+    def _read(self, row: Mapping[str, Any]) -> bytes:
         """Return the bytes of a sample's audio member, by one read at its offset."""
         path = inside_data(self.root, row["shard"])
-        try:
-            descriptor = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:
-            raise DatasetError(f"{path} is missing: run `roomgen verify {self.root}`.") from None
-        try:
-            data = os.pread(descriptor, row["nbytes"], row["offset"])
-        finally:
-            os.close(descriptor)
-        if len(data) != row["nbytes"]:
-            raise DatasetError(f"{path} ends before sample {row['key']}: it was cut short. Run `roomgen verify {self.root}`.")
-        return data
+        if not path.is_file():  # opening a pipe would wait
+            raise DatasetError(f"{path} is missing: run `roomgen verify {self.root}`.")
+        offset, nbytes = row["offset"], row["nbytes"]
+        with reading(path), path.open("rb", buffering=0) as file:
+            if min(offset, nbytes) >= 0 and offset + nbytes <= os.fstat(file.fileno()).st_size:
+                data = os.pread(file.fileno(), nbytes, offset)
+                if len(data) == nbytes:
+                    return data
+        raise DatasetError(f"{path} ends before sample {row['key']}: it was cut short. Run `roomgen verify {self.root}`.")
 
 
 def open(root: str | os.PathLike[str]) -> Dataset:  # read as roomgen.open
@@ -160,22 +216,29 @@ def open(root: str | os.PathLike[str]) -> Dataset:  # read as roomgen.open
     return Dataset(root)
 
 
-def read_info(root: Path) -> dict[str, Any]:
-    """Return ``dataset.json``.
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn whatever damaged bytes raise while a file is read into one clear line.
 
     Raises:
-        DatasetError: it is missing or not JSON.
+        DatasetError: in place of the error inside.
     """
-    path = root / DATASET_FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DatasetError(f"{root} has no {DATASET_FILE}: it is not a dataset of roomgen.") from None
-    except ValueError as error:
-        raise DatasetError(f"{path} is not readable as JSON ({error}).") from None
-    if not isinstance(values, dict) or not isinstance(values.get("settings"), dict):
-        raise DatasetError(f"{path} holds no settings: it is damaged.")
-    return values
+        yield
+    except (pa.ArrowException, OSError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError) as error:
+        text = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise DatasetError(f"{path} is not readable ({text}): it is damaged. Run `roomgen verify {path.parent}`.") from None
+
+
+def _check_types(schema: pa.Schema, path: Path) -> None:
+    """Raise where a column of those that all datasets have is of another type; how wide it is does not matter."""
+    for column in COMMON:
+        kind = schema.field(column.name).type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        if not (text if column.kind in ("string", "name") else pa.types.is_integer(kind)):
+            raise DatasetError(f"{path}: its column {column.name} is of type {kind}: it is damaged or was edited.")
 
 
 def _why_not_open(root: Path) -> str:
