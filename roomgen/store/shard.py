@@ -151,14 +151,24 @@ def read_mark(root: Path, stem: str) -> Mark | None:
     """
     path = inside_data(root, f"{stem}.json")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return Mark(**values)
+        mark = Mark(**json.loads(path.read_bytes()))
+        numbers = (mark.samples, mark.frames, mark.tar_bytes, mark.parquet_bytes)
+        texts = (mark.split, mark.tar_sha256, mark.parquet_sha256, mark.settings_hash)
+        if {type(one) for one in numbers} != {int} or {type(one) for one in texts} != {str} or not _are_pairs(mark.broken):
+            raise TypeError("values of other types")
+        return mark
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         raise DatasetError(
             f"the commit mark {path} is damaged: delete it and run the same command again to make its shard anew."
         ) from None
+
+
+def _are_pairs(broken: object) -> bool:
+    return isinstance(broken, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(one, str) for one in pair) for pair in broken
+    )
 
 
 def is_complete(root: Path, stem: str) -> bool:
