@@ -23,7 +23,7 @@ from roomgen.acoustics.bands import octave_centers
 from roomgen.acoustics.labels import measure
 from roomgen.acoustics.measured_spectra import MEDIANS
 from roomgen.acoustics.rooms import Shoebox
-from roomgen.acoustics.rt60 import octaves_of, solve_absorption_scale
+from roomgen.acoustics.rt60 import Responses, octaves_of, solve_absorption_scale
 from roomgen.acoustics.scene import ImageOptions
 from roomgen.datasets.rooms.draw import exact_options
 from roomgen.datasets.rooms.plan import RoomsPlan
@@ -193,7 +193,7 @@ def _example() -> dict[str, Any]:
     at = Positions(source[None], mic[None], np.array([np.linalg.norm(source - mic) / 343.0]), (0,))
     room, options = Shoebox(_EXAMPLE_M, absorption=0.2), ImageOptions(highpass_hz=20.0)
     respond = simulator(at, fs_hz=_FS_HZ, duration_s=_LONG * _EXAMPLE_S, air=None, options=options)
-    solved = room.scaled(solve_absorption_scale(room, _EXAMPLE_S, fs_hz=_FS_HZ, simulate=respond, onset_s=at.onset_s))
+    solved = room.scaled(solve_absorption_scale(room, _EXAMPLE_S, fs_hz=_FS_HZ, responses=Responses(respond, at.onset_s)))
     theirs = sabine_rir(_EXAMPLE_M, _EXAMPLE_S, source_m=_EXAMPLE_PLACES[0], mic_m=_EXAMPLE_PLACES[1], fs_hz=_FS_HZ)
     found = {
         "roomgen": float(measure(respond(solved)[0], fs_hz=_FS_HZ, noise="none").rt60_mid_s),

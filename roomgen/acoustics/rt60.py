@@ -45,6 +45,24 @@ _LONGEST_STEP = 0.7  # of the logarithm of the scale: estimates say little beyon
 _WORST = 0.1  # responses further off than this are a failure, not a solution
 
 
+@dataclass(frozen=True)
+class Responses:
+    """Responses of a room in which an RT60 is to be right, in the mean over some positions.
+
+    Args:
+        simulate: returns the responses of such a room: (position, time), or (time,) for one. High-pass included, if there is one,
+            and at least 1.2 times as long as the longest RT60.
+        onset_s: (position,) or one arrival of the direct sound in them, in s; None: found as in a measured response.
+        within: relative error of their T30 at which no further ones are simulated.
+        at_most: how often ``simulate`` is called at most.
+    """
+
+    simulate: Simulate
+    onset_s: ArrayLike | None = None
+    within: float = 0.03
+    at_most: int = 8
+
+
 def octaves_of(of: Rt60Of, fs_hz: float) -> tuple[float, ...]:
     """Return the centres in Hz of the octaves that an RT60 is the mean of; none: it is broadband.
 
@@ -85,11 +103,8 @@ def solve_absorption_scale(
     fs_hz: float,
     of: Rt60Of = "mid",
     air: Air | None = None,
-    simulate: Simulate | None = None,
-    onset_s: ArrayLike | None = None,
+    responses: Responses | None = None,
     start: float | None = None,
-    tolerance: float = 0.03,
-    max_simulations: int = 8,
 ) -> float:
     """Return the ``scale`` for :meth:`Shoebox.scaled` that gives the room the RT60 asked for (T30).
 
@@ -97,13 +112,9 @@ def solve_absorption_scale(
         room: its absorptions are what is scaled; each is cut at 1.
         rt60_s: the RT60 asked for, in s.
         of: what it is the RT60 of.
-        simulate: returns the response of such a room whose T30 is to be right: (time,), or (position, time) for the mean over
-            some positions; at least 1.1 ``rt60_s`` long, high-pass included if there is one. None: the predicted RT60 is made
+        responses: whose mean T30 is to be right; after the last of them the closest counts. None: the predicted RT60 is made
             right, not that of any response.
-        onset_s: (position,) or one arrival of the direct sound in these responses, in s; None: found as in a measured response.
         start: scale to begin with; None: the predicted one.
-        tolerance: relative error of the responses' T30 at which no further ones are simulated.
-        max_simulations: after this many, the closest one counts.
 
     Returns:
         The scale. The last room that was simulated is not always the one with this scale.
@@ -120,11 +131,11 @@ def solve_absorption_scale(
         return predict_target_s(room.scaled(float(np.exp(log_scale))), fs_hz=fs_hz, of=of, air=air) / rt60_s
 
     search = _Search(float(np.log(low)), float(np.log(high)))
-    if simulate is None or start is None:
+    if responses is None or start is None:
         guess = search.root(predicted, search.low, search.high)
     else:
         guess = float(np.clip(np.log(start), search.low, search.high))
-    if simulate is None:
+    if responses is None:
         if guess in (search.low, search.high):
             shortest, longest = reachable_rt60_s(room, fs_hz=fs_hz, of=of, air=air)
             raise RoomgenError(f"RT60 {rt60_s:g} s: {room!r} can only have {shortest:.2f}…{longest:.2f} s. Redraw either.")
@@ -132,12 +143,13 @@ def solve_absorption_scale(
     from roomgen.acoustics.band_energy import BandEnergy  # not needed for a prediction alone
 
     errors: dict[float, float] = {}
-    for _ in range(max_simulations):
+    for _ in range(responses.at_most):
         trial = room.scaled(float(np.exp(guess)))
-        heard = BandEnergy.of(np.atleast_2d(simulate(trial)), trial, octaves, fs_hz=fs_hz, air=air, onset_s=onset_s)
+        rirs = np.atleast_2d(responses.simulate(trial))
+        heard = BandEnergy.of(rirs, trial, octaves, fs_hz=fs_hz, air=air, onset_s=responses.onset_s)
         ratio = heard.rt60_s() / rt60_s
         errors[guess] = abs(ratio - 1.0) if heard.is_measurable else np.inf
-        if errors[guess] <= tolerance:
+        if errors[guess] <= responses.within:
             break
         search.narrow(guess, ratio, _estimate(heard, room, rt60_s))
         if search.high - search.low < 1e-4:  # also where the greatest or least possible scale is still not enough

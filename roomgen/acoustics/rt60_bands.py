@@ -12,7 +12,6 @@ can be refined on simulated ones: on the T30 that :func:`roomgen.acoustics.label
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,10 +21,10 @@ from roomgen.acoustics.air import Air, speed_of_sound_m_s
 from roomgen.acoustics.bands import octave_centers
 from roomgen.acoustics.decay import predict_rt60_bands_s
 from roomgen.acoustics.rooms import Shoebox
+from roomgen.acoustics.rt60 import Responses
 from roomgen.errors import RoomgenError
 
 Floats = NDArray[np.float64]
-Simulate = Callable[[Shoebox], NDArray[np.float32]]
 
 MEAN_ABSORPTION = (0.01, 0.95)
 """Least and greatest mean absorption of a band: polished stone on every wall, and a room that hardly has any."""
@@ -44,71 +43,40 @@ class BandFit:
     """Walls that give a room its octave spectrum of RT60, and how near they come.
 
     Args:
+        room: what it was found for.
         absorption: (wall, band) energy absorption.
         rt60_s: (band,) RT60 in s that it leads to: of responses (mean over positions) where these were simulated and have one,
             else predicted.
         missed: centre in Hz -> why this band has another RT60 than asked for, with what it can have; empty: none.
     """
 
+    room: Shoebox
     absorption: Floats
     rt60_s: Floats
     missed: dict[float, str]
 
+    def whole(self) -> Floats:
+        """Return the absorption (wall, band), with which no band misses what was asked for.
 
-def solve_absorption_bands(
-    room: Shoebox,
-    rt60_bands_s: ArrayLike,
-    *,
-    fs_hz: float,
-    air: Air | None = None,
-    simulate: Simulate | None = None,
-    onset_s: ArrayLike | None = None,
-    tolerance: float = 0.02,
-    max_simulations: int = 4,
-) -> Floats:
-    """Return the absorption (wall, band) that gives a room the RT60 asked for in every octave band; see :func:`fit_bands`.
-
-    Raises:
-        RoomgenError: some bands cannot have it; the message names them and what they can have.
-    """
-    fit = fit_bands(
-        room,
-        rt60_bands_s,
-        fs_hz=fs_hz,
-        air=air,
-        simulate=simulate,
-        onset_s=onset_s,
-        tolerance=tolerance,
-        max_simulations=max_simulations,
-    )
-    if fit.missed:
-        raise RoomgenError(
-            f"{room!r} cannot have the RT60 asked for: {missed_text(fit.missed)}. Redraw the room or ask for another."
-        )
-    return fit.absorption
+        Raises:
+            RoomgenError: some bands cannot have it; the message names them and what they can have.
+        """
+        if self.missed:
+            raise RoomgenError(
+                f"{self.room!r} cannot have the RT60 asked for: {missed_text(self.missed)}. Redraw the room or ask for another."
+            )
+        return self.absorption
 
 
 def fit_bands(
-    room: Shoebox,
-    rt60_bands_s: ArrayLike,
-    *,
-    fs_hz: float,
-    air: Air | None = None,
-    simulate: Simulate | None = None,
-    onset_s: ArrayLike | None = None,
-    tolerance: float = 0.02,
-    max_simulations: int = 4,
+    room: Shoebox, rt60_bands_s: ArrayLike, *, fs_hz: float, air: Air | None = None, responses: Responses | None = None
 ) -> BandFit:
     """Return the walls that come nearest to an octave spectrum of RT60.
 
     Args:
         room: how its walls compare with each other in each band is kept.
         rt60_bands_s: (band,) RT60 in s from 125 Hz up to the last octave of the rate.
-        simulate: returns the responses (position, time) of such a room, at least 1.2 times as long as the longest RT60; their
-            mean T30 is to be right. None: the predicted RT60 is.
-        onset_s: (position,) arrival of the direct sound in these responses, in s; None: found as in a measured response.
-        tolerance: relative error in the worst band at which no further responses are simulated.
-        max_simulations: how often ``simulate`` is called at most; a last step is made without it.
+        responses: whose mean T30 is to be right in the worst band; a last step is made without them. None: the predicted RT60 is.
 
     Raises:
         RoomgenError: RT60s that are not positive or not as many as the rate has octaves; a band in which no wall absorbs.
@@ -122,22 +90,22 @@ def fit_bands(
             break
         search.step(found)
     missed = _out_of_reach(asked, found, air, fs_hz)
-    if simulate is None:
-        return BandFit(walls.absorption(search.log_factor), found, missed)
+    if responses is None:
+        return BandFit(room, walls.absorption(search.log_factor), found, missed)
     search.narrow(_FARTHEST)
     obtained = found
-    for _ in range(max_simulations):
-        t30_s = _mean_t30_s(simulate(walls.room(search.log_factor)), fs_hz, onset_s)
+    for _ in range(responses.at_most):
+        t30_s = _mean_t30_s(responses.simulate(walls.room(search.log_factor)), fs_hz, responses.onset_s)
         obtained = np.where(np.isfinite(t30_s), t30_s, found)
         heard = np.where(np.isfinite(t30_s), t30_s, asked)  # where no response has a T30, the prediction stays
-        near = search.is_within(heard, tolerance)
+        near = search.is_within(heard, responses.within)
         search.step(heard)
         if near:
             break
     for center, before, ratio in zip(octave_centers(fs_hz), obtained, obtained / asked, strict=True):
         if center not in missed and abs(ratio - 1.0) > _WORST:
             missed[center] = f"{before:.3g} s on responses"
-    return BandFit(walls.absorption(search.log_factor), obtained, missed)
+    return BandFit(room, walls.absorption(search.log_factor), obtained, missed)
 
 
 def reachable_rt60_bands_s(room: Shoebox, *, fs_hz: float, air: Air | None = None) -> tuple[Floats, Floats]:

@@ -12,7 +12,7 @@ from roomgen.acoustics.image_source import image_source
 from roomgen.acoustics.labels import measure
 from roomgen.acoustics.materials import material_names
 from roomgen.acoustics.rooms import Shoebox
-from roomgen.acoustics.rt60 import reachable_rt60_s, solve_absorption_scale
+from roomgen.acoustics.rt60 import Responses, reachable_rt60_s, solve_absorption_scale
 from roomgen.acoustics.scene import ImageOptions, make_scene
 from roomgen.errors import RoomgenError
 
@@ -69,7 +69,9 @@ def test_responses_have_the_rt60_that_was_asked_for() -> None:
 
         at_place = partial(respond, source=source, mic=mic, duration_s=1.5 * asked)
         try:
-            scale = solve_absorption_scale(room, asked, fs_hz=FS, simulate=partial(simulate, seen=seen, respond=at_place))
+            scale = solve_absorption_scale(
+                room, asked, fs_hz=FS, responses=Responses(partial(simulate, seen=seen, respond=at_place))
+            )
         except RoomgenError:
             unreachable += 1
             continue
@@ -84,7 +86,7 @@ def test_responses_have_the_rt60_that_was_asked_for() -> None:
 
 def test_the_same_question_has_the_same_answer() -> None:
     simulate = partial(respond, source=np.array([1.0, 2.0, 1.2]), mic=np.array([4.0, 3.5, 1.7]), duration_s=0.5)
-    first, second = (solve_absorption_scale(ROOM, 0.45, fs_hz=FS, simulate=simulate) for _ in range(2))
+    first, second = (solve_absorption_scale(ROOM, 0.45, fs_hz=FS, responses=Responses(simulate)) for _ in range(2))
     assert first == second
 
 
@@ -94,7 +96,7 @@ def test_several_positions_have_it_in_the_mean() -> None:
     def simulate(room: Shoebox) -> NDArray[np.float32]:
         return np.stack([respond(room, source=s, mic=m, duration_s=0.8) for s, m in places])
 
-    found = ROOM.scaled(solve_absorption_scale(ROOM, 0.6, fs_hz=FS, simulate=simulate, tolerance=0.01))
+    found = ROOM.scaled(solve_absorption_scale(ROOM, 0.6, fs_hz=FS, responses=Responses(simulate, within=0.01)))
     assert np.mean(measure(simulate(found), fs_hz=FS, noise="none").rt60_mid_s) == pytest.approx(0.6, rel=0.02)
 
 
@@ -111,7 +113,7 @@ def test_a_large_room_cannot_be_dry_at_a_distance() -> None:
     hall = Shoebox((10, 10, 5), absorption="brickwork")
     simulate = partial(respond, source=np.array([1.0, 1.0, 1.0]), mic=np.array([1.5, 1.2, 1.0]), duration_s=0.2)
     with pytest.raises(RoomgenError, match="Redraw"):
-        solve_absorption_scale(hall, 0.03, fs_hz=FS, simulate=simulate)
+        solve_absorption_scale(hall, 0.03, fs_hz=FS, responses=Responses(simulate))
 
 
 @pytest.mark.parametrize("asked", [0.0, -1.0, float("nan"), float("inf")])

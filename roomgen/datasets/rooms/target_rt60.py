@@ -18,8 +18,8 @@ from roomgen.acoustics.bands import octave_centers
 from roomgen.acoustics.decay import energy_density
 from roomgen.acoustics.image_source import image_source
 from roomgen.acoustics.rooms import Shoebox
-from roomgen.acoustics.rt60 import Rt60Of, octaves_of, reachable_rt60_s, solve_absorption_scale
-from roomgen.acoustics.rt60_bands import solve_absorption_bands
+from roomgen.acoustics.rt60 import Responses, Rt60Of, octaves_of, reachable_rt60_s, solve_absorption_scale
+from roomgen.acoustics.rt60_bands import fit_bands
 from roomgen.acoustics.scene import ImageOptions, make_scene
 from roomgen.datasets.rooms.draw import air_of, draw_positions, exact_options
 from roomgen.datasets.rooms.placement import distance_m
@@ -37,6 +37,7 @@ _FIRST_POSITIONS = 8  # of these, for the first guess
 _PREDICTED_WITHIN = 1.3  # responses are within that of their prediction
 _FIRST_WITHIN = 0.1
 _WITHIN = 0.02
+_SIMULATIONS_OF_BANDS = 4
 _LENGTHS = (1.2, 2.0)  # of responses, in RT60s
 _KNOWN_DB = -55.0  # how far a decay must be seen for a T30
 _MORE_S = 0.05
@@ -87,7 +88,7 @@ def check_prediction(settings: DatasetSettings, room: Shoebox, rt60_s: float) ->
     """
     signal, air = settings.signal, air_of(settings)
     if signal.rt60_bands_s is not None:
-        solve_absorption_bands(room, signal.rt60_bands_s, fs_hz=signal.fs_hz, air=air)
+        fit_bands(room, signal.rt60_bands_s, fs_hz=signal.fs_hz, air=air).whole()
         return
     shortest, longest = reachable_rt60_s(room, fs_hz=signal.fs_hz, of=signal.rt60_of, air=air)
     if not shortest / _PREDICTED_WITHIN <= rt60_s <= longest * _PREDICTED_WITHIN:
@@ -108,17 +109,9 @@ def with_rt60(settings: DatasetSettings, index: int, room: Shoebox, rt60_s: floa
     places = positions_of(settings, room.size_m, index, count)
 
     def scale_on(at: Positions, start: float | None, tolerance: float) -> float:
-        return solve_absorption_scale(
-            low,
-            rt60_s,
-            fs_hz=fs_hz,
-            of=signal.rt60_of,
-            air=air,
-            simulate=simulator(at, fs_hz=fs_hz, duration_s=duration_s, air=air, options=exact_options(settings)),
-            onset_s=at.onset_s,
-            start=start,
-            tolerance=tolerance,
-        )
+        simulate = simulator(at, fs_hz=fs_hz, duration_s=duration_s, air=air, options=exact_options(settings))
+        responses = Responses(simulate, at.onset_s, within=tolerance)
+        return solve_absorption_scale(low, rt60_s, fs_hz=fs_hz, of=signal.rt60_of, air=air, responses=responses, start=start)
 
     start = None
     if count > 2 * _FIRST_POSITIONS:  # few positions lead near enough for many to need one or two simulations
@@ -137,14 +130,9 @@ def with_rt60_bands(
     air, fs_hz = air_of(settings), settings.signal.fs_hz
     duration_s = LONGEST * max(rt60_bands_s) + _MORE_S
     places = positions_of(settings, room.size_m, index, _affordable(count, room, duration_s, air))
-    table = solve_absorption_bands(
-        room,
-        rt60_bands_s,
-        fs_hz=fs_hz,
-        air=air,
-        simulate=simulator(places, fs_hz=fs_hz, duration_s=duration_s, air=air, options=exact_options(settings)),
-        onset_s=places.onset_s,
-    )
+    simulate = simulator(places, fs_hz=fs_hz, duration_s=duration_s, air=air, options=exact_options(settings))
+    responses = Responses(simulate, places.onset_s, within=_WITHIN, at_most=_SIMULATIONS_OF_BANDS)
+    table = fit_bands(room, rt60_bands_s, fs_hz=fs_hz, air=air, responses=responses).whole()
     return room.with_absorption(table.astype(np.float32).astype(np.float64))  # as exact as the manifest stores it
 
 
