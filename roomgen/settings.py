@@ -11,7 +11,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -27,6 +27,8 @@ import roomgen
 from roomgen.errors import RoomgenError, suggest
 
 Settings = TypeVar("Settings", bound=BaseModel)
+
+_LONGEST_QUOTE = 80
 
 
 class StrictModel(BaseModel):
@@ -112,11 +114,13 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     """Return key and value of ``key=value``; the value is read as TOML, or as text where it is not TOML."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise RoomgenError(f"--set {text!r} is not key=value, such as --set place.wall_distance_m=0.3")
+        raise RoomgenError(f"--set {_short(text)} is not key=value, such as --set place.wall_distance_m=0.3")
     try:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return key.strip(), value.strip()
+    except ValueError:  # Python reads no integer of more than 4300 digits
+        raise RoomgenError(f"--set {_short(text)} has more digits than any setting.") from None
 
 
 def differing_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -133,25 +137,48 @@ def differing_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str =
 
 def _put(tree: dict[str, Any], dotted: str, value: Any, root: type[BaseModel], command: str) -> None:
     *parents, leaf = dotted.split(".")
-    model: Any = root
-    for part in [*parents, leaf]:
-        fields = getattr(model, "model_fields", None)
-        if fields is not None and part not in fields:
+    model: type[BaseModel] | None = root
+    for depth, part in enumerate([*parents, leaf]):
+        if model is None:  # names within a setting: of splits, of walls
+            break
+        if part not in model.model_fields:
             known = _leaves(root)
-            raise RoomgenError(f"unknown setting {dotted!r}.{suggest(dotted, known)} `{command}` prints all of them.")
-        model = fields[part].annotation if fields is not None else None
-    for part in parents:
+            raise RoomgenError(f"unknown setting {_short(dotted)}.{suggest(dotted, known)} `{command}` prints all of them.")
+        field = model.model_fields[part].annotation
+        model = _model(field)
+        if model is None and depth < len(parents) and dict not in {get_origin(field), *map(get_origin, get_args(field))}:
+            raise _nothing_inside(dotted, depth)
+    for depth, part in enumerate(parents):
         tree = tree.setdefault(part, {})
+        if not isinstance(tree, dict):
+            raise _nothing_inside(dotted, depth)
     tree[leaf] = value
 
 
-def _leaves(model: Any, prefix: str = "") -> list[str]:
+def _nothing_inside(dotted: str, depth: int) -> RoomgenError:
+    whole = ".".join(dotted.split(".")[: depth + 1])
+    return RoomgenError(f"unknown setting {_short(dotted)}: {whole} is a value, not a group of settings. Give {whole} itself.")
+
+
+def _model(annotation: object) -> type[BaseModel] | None:
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def _leaves(model: type[BaseModel], prefix: str = "") -> list[str]:
     names = []
     for name, field in model.model_fields.items():
-        inner = field.annotation
-        nested = isinstance(inner, type) and issubclass(inner, BaseModel)
-        names += _leaves(inner, f"{prefix}{name}.") if nested else [f"{prefix}{name}"]
+        inner = _model(field.annotation)
+        names += _leaves(inner, f"{prefix}{name}.") if inner else [f"{prefix}{name}"]
     return names
+
+
+def _short(value: object) -> str:
+    """Return how a value is quoted: in one line, and not endlessly."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no integer of more than 4300 digits
+        return "(a number of more than 4300 digits)"
+    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…"
 
 
 def _explain(error: ValidationError, flags: Mapping[str, str]) -> str:
@@ -161,7 +188,7 @@ def _explain(error: ValidationError, flags: Mapping[str, str]) -> str:
         name = flags.get(where, f"setting {where}" if where else "settings")  # no place: of the settings as a whole
         text = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
         given = item.get("input")
-        shown = "" if isinstance(given, (dict, BaseModel)) else f" {given!r}"
+        shown = "" if isinstance(given, (dict, BaseModel)) else f" {_short(given)}"
         problem = f"{name}{shown}: {text}"
         if problem not in problems:
             problems.append(problem)

@@ -26,6 +26,7 @@ from roomgen.errors import RoomgenError
 
 FS_RANGE_HZ = (1000.0, 192_000.0)
 MAX_SAMPLES = 1 << 25
+MAX_ORDER = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,15 @@ class ImageOptions:
     specular_floor_db: float | None = 40.0
 
     def __post_init__(self) -> None:
-        if self.max_order is not None and self.max_order < 0:
-            raise RoomgenError(f"max_order = {self.max_order} is negative: 0 is the direct sound alone.")
+        if self.max_order is not None and not 0 <= self.max_order <= MAX_ORDER:
+            raise RoomgenError(f"max_order = {self.max_order} is outside 0…{MAX_ORDER}; 0 is the direct sound alone.")
         if not 0.0 <= self.randomize_m <= 1.0:
             raise RoomgenError(f"randomize_m = {self.randomize_m} is outside 0…1 m; 0.08 is usual.")
-        if self.tail_after_s is not None and not self.tail_after_s >= 0.02:
-            raise RoomgenError(f"tail_after_s = {self.tail_after_s} is too early: give at least 0.02 s, better 0.15 s.")
-        if self.specular_floor_db is not None and not self.specular_floor_db >= 20.0:
-            raise RoomgenError(f"specular_floor_db = {self.specular_floor_db} is audible: give at least 20 dB; 40 is usual.")
-        if self.highpass_hz is not None and not self.highpass_hz > 0:
+        if self.tail_after_s is not None and not 0.02 <= self.tail_after_s < np.inf:
+            raise RoomgenError(f"tail_after_s = {self.tail_after_s} is not possible: give at least 0.02 s, better 0.15 s.")
+        if self.specular_floor_db is not None and not 20.0 <= self.specular_floor_db < np.inf:
+            raise RoomgenError(f"specular_floor_db = {self.specular_floor_db} is not possible: give at least 20 dB; 40 is usual.")
+        if self.highpass_hz is not None and not 0 < self.highpass_hz < np.inf:
             raise RoomgenError(f"highpass_hz = {self.highpass_hz} must be positive, or None for no high-pass.")
 
 

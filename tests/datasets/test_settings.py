@@ -4,9 +4,11 @@ import re
 
 import pytest
 
+from roomgen.datasets.devices.settings import DevicesSettings
 from roomgen.datasets.rooms.settings import load_settings, preset_names
+from roomgen.datasets.sources.settings import SourcesSettings
 from roomgen.errors import RoomgenError
-from roomgen.settings import differing_keys, parse_assignment
+from roomgen.settings import differing_keys, parse_assignment, resolve
 
 
 def test_presets_are_there_and_valid():
@@ -72,3 +74,43 @@ def test_the_hash_follows_every_setting():
 def test_differing_keys_are_named_with_both_values():
     old, new = load_settings("mixed"), load_settings("mixed", {"seed": 3, "signal.fs_hz": 8000})
     assert differing_keys(old.model_dump(mode="json"), new.model_dump(mode="json")) == ["seed: 0 → 3", "signal.fs_hz: 16000 → 8000"]
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("rooms.count.x=1", "rooms.count is a value, not a group"),
+        ("rooms.families.0=1", "rooms.families is a value, not a group"),
+        ("walls.absorption.west.a=1", "absorption.west is a value|absorption names|setting walls"),
+        ("rooms.count=" + "1" * 5000, "more digits than any setting"),
+        ("rooms.count=0x" + "f" * 5000, "more than 4300 digits.*less than or equal to"),
+        ("engine.max_order=0x" + "f" * 5000, "engine.max_order"),
+        ("place.rirs_per_room=1000000", "at most 100,000,000"),
+        ("rooms={sizes='grid',families=[{name='a',min_m=[1,1,1],max_m=[9,9,9],step_m=[1e-6,1,1]}]}", "step_m.*sizes"),
+        ("engine.device=tpu", "runs on cpu and cuda"),
+        ("engine.highpass_hz=inf", "highpass_hz = inf"),
+        ("splits.seen=" + "9" * 200, "splits.seen"),
+    ],
+)
+def test_what_would_never_end_or_crash_is_one_short_line(assignment, message):
+    with pytest.raises(RoomgenError) as error:
+        load_settings("mixed", dict([parse_assignment(assignment)]))
+    assert re.search(message, str(error.value)), str(error.value)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 1000
+
+
+def test_a_dataset_of_terabytes_is_refused_before_it_is_begun():
+    asked = {"rooms.count": 1_000_000, "place.rirs_per_room": 100, "signal.duration": 10, "array.geometry": "circular4:0.05"}
+    with pytest.raises(RoomgenError, match=r"take 256 TB, and a dataset at most 10 TB"):
+        load_settings("mixed", asked)
+    assert load_settings("mixed", {**asked, "rooms.count": 1000}).rooms.count == 1000
+
+
+def test_devices_and_sources_have_limits_too():
+    with pytest.raises(RoomgenError, match=r"21600000 responses.*at most 5,000,000"):
+        resolve({}, {"count": 100_000}, model=DevicesSettings)
+    with pytest.raises(RoomgenError, match=r"corpus_count 1000000000"):
+        resolve({"corpus": "synthetic", "fingerprint": ""}, {"corpus_count": 10**9}, model=SourcesSettings)
+    with pytest.raises(RoomgenError, match=r"segment_s 1e-09"):
+        resolve({"corpus": "synthetic", "fingerprint": ""}, {"segment_s": 1e-9}, model=SourcesSettings)

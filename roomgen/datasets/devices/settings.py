@@ -12,6 +12,7 @@ from roomgen.settings import CommonSettings, SplitsSettings
 KINDS = ("microphones", "generated", "recorders", "folder", "multi-angle")
 DRAWN = ("microphones", "generated")
 """Kinds that draw ``count`` microphones and hear each from all ``angles_deg`` and ``distances_m``."""
+MAX_RESPONSES = 5_000_000
 _SEEN, _UNSEEN = ("A", "B", "C", "S1", "S2", "S3"), ("S4", "S5", "S6")
 _GENERATED_FS_HZ, _GENERATED_SAMPLES, _GENERATED_DISTANCES_M = 32_000, 1024, (0.5, 1.25, 5.0)
 
@@ -77,6 +78,12 @@ class DevicesSettings(CommonSettings):
 
     @model_validator(mode="after")
     def _fits(self) -> DevicesSettings:
+        responses = self.count * len(self.angles_deg) * len(self.distances_m)
+        if self.kind in DRAWN and responses > MAX_RESPONSES:
+            raise ValueError(
+                f"count {self.count} (--n) from {len(self.angles_deg)} angles and {len(self.distances_m)} distances makes "
+                f"{responses} responses, and a dataset has at most {MAX_RESPONSES:,}: ask for fewer"
+            )
         if self.lead_samples >= self.n_samples // 2:
             raise ValueError(f"lead_samples {self.lead_samples} leaves less than half of {self.n_samples} samples for the response")
         if self.kind == "generated":

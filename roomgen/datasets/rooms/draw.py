@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 
@@ -126,13 +127,11 @@ def grid_sizes(family: FamilySettings) -> list[tuple[float, float, float]]:
     """Return the sizes of a family's grid in the order of RevRIR's code, without rooms that are another one turned by 90°."""
     assert family.step_m is not None  # the settings see to it
     axes = [np.arange(a, b + 0.1, s) for a, b, s in zip(family.min_m, family.max_m, family.step_m, strict=True)]
-    sizes: list[tuple[float, float, float]] = []
-    for x in axes[0]:
-        for y in axes[1]:
-            for z in axes[2]:
-                if (y, x, z) not in sizes:
-                    sizes.append((float(x), float(y), float(z)))
-    return sizes
+    sizes: dict[tuple[float, float, float], None] = {}
+    for x, y, z in product(*axes):
+        if (y, x, z) not in sizes:
+            sizes[float(x), float(y), float(z)] = None
+    return list(sizes)
 
 
 def revrir_duration_s(room: Shoebox) -> float:
@@ -196,10 +195,7 @@ def draw_positions(settings: DatasetSettings, size_m: Sequence[float], index: in
 
 def exact_options(settings: DatasetSettings) -> ImageOptions:
     """Return the options of image sources that the settings ask for, less what is random."""
-    engine = settings.engine
-    return ImageOptions(
-        max_order=engine.max_order, highpass_hz=engine.highpass_hz or None, specular_floor_db=engine.specular_floor_db
-    )
+    return replace(settings.engine.options(), randomize_m=0.0, tail_after_s=None)
 
 
 def predicted_rt60_s(settings: DatasetSettings, room: Shoebox) -> float:

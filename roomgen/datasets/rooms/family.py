@@ -16,7 +16,7 @@ from roomgen.acoustics.labels import warm_up as warm_up_labels
 from roomgen.acoustics.scene import Scene, make_scene
 from roomgen.audio import encode_wav
 from roomgen.datasets.family import Broken, Card, Family, Inputs
-from roomgen.datasets.rooms.draw import air_of, array_of, exact_options
+from roomgen.datasets.rooms.draw import air_of, array_of
 from roomgen.datasets.rooms.plan import RoomsPlan, plan_of
 from roomgen.datasets.rooms.reachable import check_target
 from roomgen.datasets.rooms.settings import DatasetSettings
@@ -154,13 +154,8 @@ def simulate_row(settings: DatasetSettings, row: Mapping[str, Any]) -> tuple[NDA
 
 def scene_of(settings: DatasetSettings, row: Mapping[str, Any]) -> Scene:
     """Return what the engine is told about one row: all of it comes from the row, its array, engine and air from the settings."""
-    engine, fs_hz = settings.engine, int(row["fs_hz"])
-    options = replace(
-        exact_options(settings),
-        randomize_m=engine.randomize_m,
-        seed=integer_seed(settings.seed, Stream.ENGINE, int(row["seed_index"])),
-        tail_after_s=engine.tail_after_s,
-    )
+    fs_hz = int(row["fs_hz"])
+    options = settings.engine.options(seed=integer_seed(settings.seed, Stream.ENGINE, int(row["seed_index"])))
     room = shoebox_of(row, fs_hz)
     array = array_of(settings)
     common: dict[str, Any] = {

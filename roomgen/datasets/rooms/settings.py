@@ -8,14 +8,17 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
+from math import prod
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from roomgen.acoustics.engine import ENGINES, engine_class
 from roomgen.acoustics.furnishing import USES
 from roomgen.acoustics.materials import material_absorption
 from roomgen.acoustics.measured_spectra import MEDIANS, SPREADS, WALL_BAND_SPREAD, WALL_SPREAD
 from roomgen.acoustics.rooms import WALLS
+from roomgen.acoustics.scene import MAX_ORDER, ImageOptions
 from roomgen.errors import RoomgenError, suggest
 from roomgen.settings import CommonSettings, SplitsSettings, StrictModel, resolve
 
@@ -26,6 +29,9 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Spread = Annotated[float, Field(ge=0, le=2)]
 
 MAX_DURATION_S = 120.0
+MAX_RESPONSES = 100_000_000
+MAX_BYTES = 10_000_000_000_000
+_MAX_GRID = 100_000  # sizes
 
 
 class FamilySettings(StrictModel):
@@ -35,7 +41,7 @@ class FamilySettings(StrictModel):
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    weight: Annotated[int, Field(ge=1)] = 1
+    weight: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     min_m: Size
     max_m: Size
     step_m: Size | None = None
@@ -54,6 +60,10 @@ class FamilySettings(StrictModel):
             raise ValueError(f"min_m {list(self.min_m)} is larger than max_m {list(self.max_m)}")
         if max(self.max_m) > 1000:
             raise ValueError("a side longer than 1000 m is not a room")
+        if self.step_m is not None:
+            sizes = prod((high - low) / step + 1 for low, high, step in zip(self.min_m, self.max_m, self.step_m, strict=True))
+            if sizes > _MAX_GRID:
+                raise ValueError(f"step_m {list(self.step_m)} makes {sizes:.3g} sizes, more than {_MAX_GRID:,}: take larger steps")
         return self
 
 
@@ -173,6 +183,15 @@ class ArraySettings(StrictModel):
     patterns: tuple[tuple[float, float, float], ...] = ()
     yaw_deg: float | Literal["random"] = 0.0
 
+    @property
+    def n_channels(self) -> int:
+        """How many microphones there are."""
+        if self.positions_m:
+            return len(self.positions_m)
+        from roomgen.acoustics.arrays import named_array
+
+        return 1 if self.geometry == "mono" else named_array(self.geometry).n_channels
+
     @model_validator(mode="after")
     def _known(self) -> ArraySettings:
         if not self.positions_m and self.geometry != "mono":
@@ -253,25 +272,53 @@ class SignalSettings(StrictModel):
 
 
 class EngineSettings(StrictModel):
-    """What simulates; see :class:`roomgen.acoustics.scene.ImageOptions` for the options of image sources.
+    """What simulates, where, and the options that :class:`~roomgen.acoustics.scene.ImageOptions` describes and checks.
 
     ``highpass_hz`` is 20 by default and 0 for none: images are all positive, so that without it the offset at 0 Hz, which nobody
-    hears and no microphone records, is as strong as all the rest and decides broadband labels. ``specular_floor_db``: where walls
-    scatter, image sources end so far below the diffuse field (None: never).
+    hears and no microphone records, is as strong as all the rest and decides broadband labels.
     """
 
-    name: Literal["image", "reference"] = "image"
-    device: Literal["cpu", "cuda"] = "cpu"
-    max_order: Annotated[int, Field(ge=0)] | None = None
-    randomize_m: Annotated[float, Field(ge=0, le=1)] = 0.0
-    tail_after_s: Annotated[float, Field(ge=0.02)] | None = None
-    highpass_hz: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0
-    specular_floor_db: Annotated[float, Field(ge=20, allow_inf_nan=False)] | None = 40.0
+    name: str = "image"
+    device: str = "cpu"
+    max_order: Annotated[int, Field(ge=0, le=MAX_ORDER)] | None = None
+    randomize_m: float = 0.0
+    tail_after_s: float | None = None
+    highpass_hz: float = 20.0
+    specular_floor_db: float | None = 40.0
+
+    def options(self, *, seed: int = 0) -> ImageOptions:
+        """Return the options for a scene whose random moves and diffuse field are drawn from a seed."""
+        return ImageOptions(
+            max_order=self.max_order,
+            randomize_m=self.randomize_m,
+            seed=seed,
+            tail_after_s=self.tail_after_s,
+            highpass_hz=self.highpass_hz or None,
+            specular_floor_db=self.specular_floor_db,
+        )
+
+    def check(self, *, scatters: bool = False) -> None:
+        """Refuse what the engine cannot do.
+
+        Raises:
+            ValueError: what is possible.
+        """
+        try:
+            engine_class(self.name, self.device).check(self.options(), scatters=scatters)
+        except RoomgenError as error:
+            raise ValueError(str(error).removesuffix(".")) from None
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        names = list(dict.fromkeys(known for known, _ in ENGINES))
+        if name not in names:
+            raise ValueError(f"is no engine: give {' or '.join(map(repr, names))}")
+        return name
 
     @model_validator(mode="after")
     def _possible(self) -> EngineSettings:
-        if self.name == "reference" and (self.device != "cpu" or self.randomize_m or self.tail_after_s is not None):
-            raise ValueError('engine "reference" runs on the CPU and knows neither randomize_m nor tail_after_s')
+        self.check()
         return self
 
 
@@ -293,6 +340,23 @@ class DatasetSettings(CommonSettings):
     panorama: tuple[Annotated[int, Field(ge=16, le=4096)], Annotated[int, Field(ge=16, le=8192)]] | None = None
 
     @model_validator(mode="after")
+    def _sane(self) -> DatasetSettings:
+        responses = self.rooms.count * self.place.rirs_per_room
+        if responses > MAX_RESPONSES:
+            raise ValueError(
+                f"{self.rooms.count} rooms of {self.place.rirs_per_room} positions are {responses:.3g} responses, and a dataset "
+                f"has at most {MAX_RESPONSES:,}: divide them between datasets with other seeds"
+            )
+        if isinstance(self.signal.duration, float):
+            size = 4.0 * responses * self.array.n_channels * self.signal.duration * self.signal.fs_hz
+            if size > MAX_BYTES:
+                raise ValueError(
+                    f"{responses} responses of {self.signal.duration:g} s at {self.signal.fs_hz} Hz take {size / 1e12:.3g} TB, and "
+                    f"a dataset at most {MAX_BYTES / 1e12:g} TB: ask for fewer or shorter ones"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _agree(self) -> DatasetSettings:
         limits, asked = self.walls.rt60_limits_s, self.signal.rt60_mid_limits_s
         if limits is not None and asked is not None and not limits[0] <= asked[0] <= asked[1] <= limits[1]:
@@ -300,10 +364,7 @@ class DatasetSettings(CommonSettings):
                 f"signal.rt60_s {list(asked)} (--rt60) asks for what walls.rt60_limits_s {list(limits)} forbids: leave one of them "
                 "out, or let the first lie within the second"
             )
-        if self.engine.name == "reference" and self.walls.scatter:
-            raise ValueError(
-                'engine "reference" (pyroomacoustics) has no diffuse field: set walls.scattering to 0, or take "image"'
-            )
+        self.engine.check(scatters=self.walls.scatter)
         if self.walls.are_drawn and self.walls.model == "measured" and asked is None and (limits is None or limits[0] <= 0):
             raise ValueError(
                 'walls.model "measured" draws RT60s: say from where to where, such as walls.rt60_limits_s=[0.2,2] or --rt60 0.2:2'

@@ -32,10 +32,10 @@ class SourcesSettings(CommonSettings):
     family: Literal["sources"] = "sources"
     corpus: str
     fingerprint: str
-    corpus_seed: int = 0
-    corpus_count: Annotated[int, Field(ge=1)] | None = None
+    corpus_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    corpus_count: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     fs_hz: Annotated[int, Field(ge=4000, le=192_000)] = 16000
-    segment_s: Annotated[float, Field(gt=0, le=3600)] | None = None
+    segment_s: Annotated[float, Field(ge=0.001, le=3600)] | None = None
     overlap: float = 0.0
     short: Literal["pad", "repeat", "drop"] = "pad"
     channels: Literal["mono", "keep"] = "mono"
