@@ -9,6 +9,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import tracemalloc
 from collections import Counter
 from importlib.util import find_spec
 
@@ -318,6 +319,64 @@ def test_pickles_that_hold_or_do_more_are_refused(data, tmp_path, monkeypatch, c
         load_plain(data)
     assert list(tmp_path.iterdir()) == []
     assert capsys.readouterr().out == ""
+
+
+def named_often(what, times):
+    """A pickle of a list that names one thing again and again: two bytes each."""
+    (_, body) = pickle.dumps(what, protocol=2)[:-1].split(b"\x80\x02")
+    return b"\x80\x02](" + body + b"q\xfe" + b"h\xfe" * times + b"e."
+
+
+def nested_key(depth):
+    """A dictionary whose key is a pair of one pair of one pair: its hash takes 2 ** depth steps."""
+    return b"\x80\x04}" + b"K\x01" + b"2\x86" * depth + b"Ns."
+
+
+COSTLY = {
+    "bytes copied again and again": (
+        b"\x80\x02](cbuiltins\nbytearray\nq\x00(B\x00\x08\x00\x00" + bytes(2048) + b"tq\x02R" + b"h\x00h\x02R" * 1500
+    ),
+    "text encoded again and again": (
+        b"\x80\x02](c_codecs\nencode\nq\x00(X\x00\x08\x00\x00" + b"x" * 2048 + b"tq\x02R" + b"h\x00h\x02R" * 1500
+    ),
+    "bytes of many arrays": (
+        b"\x80\x04](cnumpy._core.numeric\n_frombuffer\nq\x00(B\x00\x08\x00\x00"
+        + bytes(2048)
+        + b"cnumpy\ndtype\n(X\x02\x00\x00\x00u1tRM\x00\x08\x85X\x01\x00\x00\x00Ctq\x02R"
+        + b"h\x00h\x02R" * 1500
+    ),
+    "sets of one list": b"\x80\x02](cbuiltins\nset\nq\x00(](" + b"K\x01" * 3000 + b"etq\x02R" + b"h\x00h\x02R" * 1500,
+    "a list of lists of lists": bomb(),
+    "more steps than any": named_often("x", 10_000),
+    "a key of keys of keys": nested_key(60),
+    "keys whose hashes collide": pickle.dumps({k * (2**61 - 1): 0 for k in range(100)}),
+}
+
+
+@pytest.mark.parametrize("what", COSTLY)
+def test_a_pickle_that_asks_for_more_than_it_holds_is_refused_before_it_costs(what):
+    data = COSTLY[what] if COSTLY[what].endswith(b".") else COSTLY[what] + b"e."
+    tracemalloc.start()
+    try:
+        with pytest.raises(NotPlain, match=r"far more memory|names its values|instructions|a key that is|nested"):
+            load_plain(data)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4_000_000 + 20 * len(data)
+
+
+def test_an_array_named_a_thousand_times_is_one_array_and_a_memo_has_no_holes():
+    tracemalloc.start()
+    try:
+        arrays = load_plain(named_often(np.zeros(100_000, np.uint8), 1000))
+        assert load_plain(b"\x80\x04Nr\xff\xff\xff\x7f.") is None
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(arrays) == 1001
+    assert len({id(array) for array in arrays}) == 1
+    assert peak < 2_000_000
 
 
 @pytest.mark.parametrize(
