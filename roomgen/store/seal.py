@@ -42,7 +42,8 @@ def _digest(file: BinaryIO, place: int) -> bytes:
 
 def sealed_json(values: Mapping[str, object]) -> str:
     """Return a JSON object as text, with the sum of that text as its last value, ``sha256``."""
-    text = json.dumps({**values, "sha256": UNSEALED}, indent=1, ensure_ascii=False) + "\n"
+    others = {name: value for name, value in values.items() if name != "sha256"}
+    text = json.dumps({**others, "sha256": UNSEALED}, indent=1, ensure_ascii=False) + "\n"
     file = io.BytesIO(text.encode())
     seal(file, _place_in(file.getvalue()))
     return file.getvalue().decode()

@@ -13,6 +13,7 @@ from roomgen.audio import encode_wav
 from roomgen.errors import DatasetError
 from roomgen.run.verify import verify
 from roomgen.store.folder import sha256_of
+from roomgen.store.info import write_info
 
 
 def test_an_intact_dataset_has_no_problems(made_once):
@@ -143,15 +144,72 @@ def rewrite(root, change):
 
 
 def sign(root, path):
-    mark_path = path.with_suffix(".json")
+    """Make the mark, dataset.json and their sums those of a shard and a manifest that were changed."""
+    mark_path, rows = path.with_suffix(".json"), path.with_suffix(".parquet")
     mark = json.loads(mark_path.read_text())
     mark |= {"tar_bytes": path.stat().st_size, "tar_sha256": sha256_of(path)}
+    mark |= {"parquet_bytes": rows.stat().st_size, "parquet_sha256": sha256_of(rows)}
     mark_path.write_text(json.dumps(mark))
     info = json.loads((root / "dataset.json").read_text())
     for shard in info["shards"]:
         if shard["name"] == path.name:
-            shard["sha256"] = mark["tar_sha256"]
-    (root / "dataset.json").write_text(json.dumps(info))
+            shard |= {"sha256": mark["tar_sha256"], "bytes": mark["tar_bytes"]}
+    info["files"] = {name: sha256_of(root / name) for name in info["files"]}
+    write_info(root, info)
+
+
+def edit_rows(root, column, change):
+    """Change a column of the first shard, in its own Parquet file and in the manifest, and sign both."""
+    for path in (tar_of(root).with_suffix(".parquet"), root / "manifest.parquet"):
+        table = pq.read_table(path)
+        names, values = table["shard"].to_pylist(), table[column].to_pylist()
+        values = [change(value) if name == tar_of(root).name else value for name, value in zip(names, values, strict=True)]
+        field = table.schema.field(column)
+        place = table.schema.get_field_index(column)
+        pq.write_table(table.set_column(place, field, pa.array(values, type=field.type)), path)
+    sign(root, tar_of(root))
+
+
+@pytest.mark.parametrize(
+    ("column", "change", "words"),
+    [
+        ("split", lambda split: "val", "train-000000.parquet: rows name another split than train"),
+        ("n_samples", lambda n_samples: n_samples + 1, "do not add up to the mark's number of frames"),
+        ("key", lambda key: f"../{key}", "is no key of a sample"),
+        ("offset", lambda offset: offset + 1, "offset or nbytes of its row are wrong"),
+    ],
+)
+def test_rows_that_are_not_those_of_their_shard_are_found_though_all_is_signed(tiny, column, change, words):
+    edit_rows(tiny, column, lambda value: value)
+    assert verify(tiny) == []
+    edit_rows(tiny, column, change)
+    assert any(words in problem for problem in verify(tiny))
+
+
+def test_not_a_byte_of_the_card_the_manifest_and_dataset_json_can_change(tiny):
+    for name in ("README.md", "manifest.parquet", "dataset.json"):
+        whole = (tiny / name).read_bytes()
+        step = max(len(whole) // 20, 1)
+        for place in (*range(0, len(whole), step), len(whole) - 1):
+            data = bytearray(whole)
+            data[place] ^= 1 << place % 8
+            (tiny / name).write_bytes(data)
+            try:
+                problems = verify(tiny)
+            except DatasetError as error:
+                problems = [str(error)]
+            assert problems, f"{name}, byte {place} of {len(whole)}"
+        (tiny / name).write_bytes(whole)
+    assert verify(tiny) == []
+
+
+def test_a_dataset_of_before_there_were_sums_verifies_as_before(tiny):
+    info = json.loads((tiny / "dataset.json").read_text())
+    del info["files"], info["sha256"]
+    (tiny / "dataset.json").write_text(json.dumps(info))
+    assert verify(tiny, deep=True) == []
+    change_a_label(tiny)
+    assert any("its rows are not those" in problem for problem in verify(tiny))
 
 
 def repeat_a_member(members):
