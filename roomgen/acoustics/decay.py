@@ -17,8 +17,8 @@ scattering, half a millisecond.
 
 A diffuse field (Sabine, Eyring) is not assumed. Two things are: images are many, and their energies add. The first fails for
 short decays in dead rooms; what is to be added for the second at low frequencies is in :mod:`roomgen.acoustics.coherence`.
-:func:`energy_density` and :func:`decay_curve` are of images alone; reverberation times and durations are those of responses, and
-take both into account (but not the offset that a high-pass removes).
+:func:`energy_density` is of images alone; reverberation times and durations are those of responses, and take both into account
+(but not the offset that a high-pass removes).
 
 Without scattering, either decay is a mixture of exponentials, :class:`Mixture`, from which all else follows in closed form.
 """
@@ -150,24 +150,11 @@ def specular_end_s(room: Shoebox, *, fs_hz: float, c_m_s: float, floor_db: float
     return float(t_s[last + 1]) if last + 1 < len(t_s) else float(np.inf)
 
 
-def decay_curve(room: Shoebox, *, fs_hz: float, t_s: ArrayLike, air: Air | None = None) -> NDArray[np.float64]:
-    """Return Schroeder's backward integral of :func:`energy_density` from t to infinity: (band, time) in 1/m².
-
-    Raises:
-        RoomgenError: the integral is infinite because two opposite walls absorb nothing in some band and air neither.
-    """
-    kappa, times = _kappa_per_m(room, fs_hz), np.atleast_1d(np.asarray(t_s, dtype=np.float64))
-    _check_decays(room, kappa, fs_hz, air)
-    if room.scatters:
-        return _sampled(room, fs_hz, air, modes=False).curve(times)
-    return _images(room, kappa, *_medium(air, fs_hz)).curve(times)
-
-
 def predict_rt60_s(room: Shoebox, *, fs_hz: float, air: Air | None = None) -> float:
     """Return the broadband RT60 in s that responses of the room are expected to have (T30, :func:`rt60_s`).
 
     Raises:
-        RoomgenError: the room never decays, see :func:`decay_curve`.
+        RoomgenError: the room never decays: two opposite walls absorb nothing in some band and air neither.
     """
     return float(rt60_s(_responses(room, fs_hz, air, bands=False))[0])
 

@@ -43,14 +43,6 @@ class SampledDecay:
         rows = zip(self.time_s, self._levels_db, strict=True)
         return np.stack([np.interp(np.negative(levels_db), -y, x) for x, y in rows])
 
-    def curve(self, t_s: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return Schroeder's integral of E from t to infinity at (time,) times: (decay, time)."""
-        times = np.broadcast_to(t_s, (len(self.energy), len(t_s)))
-        after = np.maximum(times - self.time_s[:, -1:], 0.0)
-        rate = np.log(self.energy[:, -2] / self.energy[:, -1]) / (self.time_s[:, -1] - self.time_s[:, -2])
-        levels = self.level_db(times) / _DB - rate[:, None] * after
-        return np.asarray(self._left[:, :1] * np.exp(levels))
-
     @cached_property
     def _levels_db(self) -> NDArray[np.float64]:
         return np.asarray(_DB * np.log(self._left / self._left[:, :1]))

@@ -12,7 +12,6 @@ from roomgen.acoustics import coherence, decay
 from roomgen.acoustics.air import Air
 from roomgen.acoustics.decay import (
     Mixture,
-    decay_curve,
     decay_time_s,
     energy_density,
     predict_rt60_bands_s,
@@ -93,12 +92,23 @@ def test_early_energy_is_that_of_images_however_dead_the_walls() -> None:
 
 
 def test_curve_is_the_integral_of_the_density() -> None:
-    room = Shoebox((5, 4, 3), absorption=[0.1, 0.3, 0.05, 0.2, 0.4, 0.1])
+    mixture = Mixture(np.array([[1.0, 0.02, 0.0], [0.3, 0.5, 2.0]]), np.array([[40.0, 9.0, 1.0], [20.0, 11.0, 14.0]]))
     t = np.linspace(0, 1, 2001)
-    density, curve = (f(room, fs_hz=FS, t_s=t) for f in (energy_density, decay_curve))
+    density, curve = mixture.density(t), mixture.curve(t)
     between = curve[:, :-1] - curve[:, 1:]
     np.testing.assert_allclose(between, 0.5 * t[1] * (density[:, :-1] + density[:, 1:]), rtol=1e-3)
     assert np.all(np.diff(curve, axis=1) < 0)
+
+
+@pytest.mark.parametrize("scattering", [0.0, 0.3])
+@pytest.mark.parametrize("level_db", [-10.0, -35.0, -60.0])
+def test_decay_times_are_those_of_the_density_s_integral(scattering: float, level_db: float) -> None:
+    room = Shoebox((5, 4, 3), absorption=[0.1, 0.3, 0.05, 0.2, 0.4, 0.1], scattering=scattering)
+    air, t = Air(20, 30), np.linspace(0, 6, 60_001)
+    left = np.cumsum(energy_density(room, fs_hz=FS, t_s=t, air=air, modes=True)[:, ::-1], axis=1)[:, ::-1]
+    fallen_s = t[np.argmax(left <= 10 ** (level_db / 10) * left[:, :1], axis=1)]
+    found = decay_time_s(room, fs_hz=FS, air=air, level_db=level_db, bands="slowest")
+    assert found == pytest.approx(fallen_s.max(), rel=0.02)
 
 
 def test_mixture_of_one_exponential_has_its_own_decay_time() -> None:

@@ -33,7 +33,6 @@ SPEED_OF_SOUND_M_S = 343.0
 DIRECTIVITIES = ("omni", "cardioid", "supercardioid", "bidirectional")
 TRANSDUCERS = ("condenser", "moving_coil", "ribbon")
 REFERENCE_HZ = 1000.0
-N_CONDITIONING = 12
 _FLOOR = 1e-4  # of the maximum: a logarithm needs one, and no microphone's null is deeper than -80 dB
 _PISTON_FLOOR = 0.1  # a real diaphragm has no exact zeros off its axis: it does not move as a stiff disc
 _BLUR_RAD = np.deg2rad(25.0)
