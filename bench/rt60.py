@@ -62,7 +62,7 @@ def run(effort: Effort) -> dict[str, Any]:
     planning_s: dict[int, list[float]] = {_FEW: [], POSITIONS: []}
     for index in range(effort.asked):
         drawn = plan.room(index)
-        room, rt60_s = drawn.shoebox, drawn.rt60_asked_s
+        room, rt60_s = drawn.shoebox, drawn.rt60_target_s
         solved = {}
         for count in planning_s:
             solved[count], seconds = _timed(partial(with_rt60, settings, index, room, rt60_s, count=count))

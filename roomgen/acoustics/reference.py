@@ -52,8 +52,8 @@ class Reference(Engine):
                 )
         if scatters:
             raise RoomgenError(
-                "walls that scatter are not possible with the reference engine: pyroomacoustics hears scattered energy once and "
-                "then loses it. Use engine='image', or scattering 0."
+                "the reference engine has no diffuse field: set walls.scattering to 0, or use engine='image'. (pyroomacoustics "
+                "hears scattered energy once and then loses it.)"
             )
 
     def simulate(self, scenes: Iterable[Scene]) -> Iterator[Response]:

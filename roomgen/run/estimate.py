@@ -26,8 +26,8 @@ def estimate(settings: DatasetSettings, *, workers: int, inputs: Inputs | None =
     """Return shards, samples, and the expected hours of audio, bytes and seconds of a dataset; writes nothing.
 
     Lengths are the mean over up to 200 rooms spread over the plan, time and bytes those of up to 24 of them, simulated warm, so
-    that compilation is not counted; fewer, where either takes more than five seconds. The time of a room's own plan, which an
-    RT60 asked for makes long, is shared by its samples.
+    that compilation is not counted; fewer, where either takes more than five seconds. The time of a room's own plan, which a
+    target RT60 makes long, is shared by its samples.
 
     Args:
         settings: of the dataset.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SCHEMA_VERSION = 3
-READABLE_VERSIONS = (2, 3)
-"""Version 2 lacks the columns rt60_mid_s, sti, g_db, absorption_bands and scattering_bands of rooms."""
+SCHEMA_VERSION = 4
+READABLE_VERSIONS = (2, 3, 4)
+"""Version 2 lacks the columns rt60_mid_s, sti, g_db, absorption_bands and scattering_bands of rooms; version 3 calls
+rt60_target_s rt60_asked_s."""
 
 Kind = Literal["float", "int32", "int64", "string", "name", "xyz", "floats", "names"]
 """``name`` is a string that repeats (stored as a dictionary); ``xyz`` three floats; ``floats`` any number, such as one per octave
@@ -44,7 +45,7 @@ ROOMS = (
     Column("volume_m3", "float", "m³", "length × width × height"),
     Column("surface_m2", "float", "m²", "area of all six walls"),
     Column("materials", "names", "", "west, east, south, north, floor, ceiling: a material's name, or an absorption as text"),
-    Column("absorption_scale", "float", "", "factor on the absorption of the materials; 1 unless an RT60 was asked for"),
+    Column("absorption_scale", "float", "", "factor on the absorption of the materials; 1 unless there is a target RT60"),
     Column(
         "absorption_bands",
         "floats",
@@ -81,7 +82,7 @@ ROOMS = (
     Column("sti", "float", "", "speech transmission index without noise (IEC 60268-16)"),
     Column("g_db", "float", "dB", "sound strength: level over that of the same source at 10 m in the open (ISO 3382-1)"),
     Column("rt60_predicted_s", "float", "s", "broadband RT60 predicted from size and walls before simulating"),
-    Column("rt60_asked_s", "float", "s", "RT60 that was asked for, of what signal.rt60_of says (T_mid); NaN where none was"),
+    Column("rt60_target_s", "float", "s", "target RT60, of what signal.rt60_of says (T_mid); NaN where there is none"),
     Column("direct_delay_s", "float", "s", "arrival of the direct sound after emission, at the microphone (the array's centre)"),
 )
 

@@ -61,10 +61,10 @@ def test_an_asked_rt60_is_in_the_labels(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     table = pd.read_parquet(tmp_path / "shards" / "manifest.parquet")
-    assert ((table.rt60_asked_s >= 0.3) & (table.rt60_asked_s <= 0.5)).all()
+    assert ((table.rt60_target_s >= 0.3) & (table.rt60_target_s <= 0.5)).all()
     table["mid_s"] = [np.mean(bands[2:4]) for bands in table.rt60_bands_s]  # 500 and 1000 Hz
-    rooms = table.groupby("room_id").agg({"mid_s": "mean", "rt60_asked_s": "first"})
-    assert (rooms.mid_s / rooms.rt60_asked_s - 1).abs().max() < 0.05
+    rooms = table.groupby("room_id").agg({"mid_s": "mean", "rt60_target_s": "first"})
+    assert (rooms.mid_s / rooms.rt60_target_s - 1).abs().max() < 0.05
     assert table.groupby("room_id").absorption_scale.nunique().max() == 1
 
 

@@ -64,8 +64,13 @@ def test_an_asked_rt60_need_not_be_solved_again(tmp_path, monkeypatch):
     settings, inputs = from_plan(tmp_path / "plan.parquet")
     read = [RoomsPlan(settings, inputs).room(index) for index in range(3)]
     assert [room.shoebox.scale for room in read] == [room.shoebox.scale for room in drawn]
-    assert [room.rt60_asked_s for room in read] == [room.rt60_asked_s for room in drawn]
+    assert [room.rt60_target_s for room in read] == [room.rt60_target_s for room in drawn]
     assert [room.shoebox.size_m for room in read] == [room.shoebox.size_m for room in drawn]
+    table = pq.read_table(tmp_path / "plan.parquet")
+    older = ["rt60_asked_s" if name == "rt60_target_s" else name for name in table.column_names]
+    pq.write_table(table.rename_columns(older).replace_schema_metadata(table.schema.metadata), tmp_path / "older.parquet")
+    settings, inputs = from_plan(tmp_path / "older.parquet")
+    assert RoomsPlan(settings, inputs).room(2).rt60_target_s == drawn[2].rt60_target_s
 
 
 def test_a_list_of_one_s_own_is_simulated_with_what_it_leaves_out_computed(tmp_path):
@@ -79,7 +84,7 @@ def test_a_list_of_one_s_own_is_simulated_with_what_it_leaves_out_computed(tmp_p
     assert len(table) == 4
     assert sorted(table["volume_m3"].unique()) == pytest.approx([31.5, 50.0])
     assert set(table["room_type"]) == {"given"}
-    assert table["rt60_asked_s"].isna().all()
+    assert table["rt60_target_s"].isna().all()
     # Eyring's time of the second: 24 ln 10 / c · V / (−S ln 0.5), by and large that of a simulation.
     eyring_s = 24 * np.log(10) / 343 * 31.5 / (-(2 * (10.5 + 9 + 10.5)) * np.log(0.5))
     assert table.loc[table["volume_m3"] < 40, "rt60_s"].to_numpy() == pytest.approx(eyring_s, rel=0.35)

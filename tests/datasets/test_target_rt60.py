@@ -41,7 +41,7 @@ def test_t_mid_is_what_was_asked_for_over_thirty_positions() -> None:
     asked = settings(signal__rt60_s=(0.3, 0.3))
     mid = labels(asked, 0, 0, 30)["rt60_bands_s"][:, 2:4].mean(axis=1)
     assert np.nanmean(mid) == pytest.approx(0.3, rel=0.03)
-    assert RoomsPlan(asked).room(0).rt60_asked_s == pytest.approx(0.3)
+    assert RoomsPlan(asked).room(0).rt60_target_s == pytest.approx(0.3)
 
 
 def test_the_broadband_rt60_can_be_asked_for() -> None:
@@ -55,7 +55,7 @@ def test_a_whole_spectrum_is_what_was_asked_for_here_and_elsewhere() -> None:
     np.testing.assert_allclose(np.nanmean(t30_s[:30], axis=0), SPECTRUM, rtol=0.03)
     assert np.median(np.abs(np.nanmean(t30_s[30:], axis=0) / SPECTRUM - 1)) < 0.1
     plan = RoomsPlan(asked)
-    assert plan.room(0).rt60_asked_s == pytest.approx(0.3)
+    assert plan.room(0).rt60_target_s == pytest.approx(0.3)
     assert len(plan.row("train", 0, 0)["absorption_bands"]) == 6 * len(SPECTRUM)
 
 

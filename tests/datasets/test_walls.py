@@ -240,6 +240,16 @@ def test_a_dataset_of_the_schema_before_still_opens(tiny):
     assert isinstance(scene_of(load_settings("mixed"), dataset[3].row).room, Shoebox)
 
 
+def test_a_dataset_with_the_target_rt60_under_its_older_name_still_opens(tiny):
+    table = pq.read_table(tiny / "manifest.parquet")
+    names = ["rt60_asked_s" if name == "rt60_target_s" else name for name in table.column_names]
+    metadata = {**table.schema.metadata, b"roomgen.schema_version": b"3"}
+    pq.write_table(table.rename_columns(names).replace_schema_metadata(metadata), tiny / "manifest.parquet")
+    dataset = Dataset(tiny)
+    assert dataset.table()["rt60_asked_s"].isna().all()
+    assert compare_again(dataset, dataset[3]).identical
+
+
 def test_the_mid_frequency_rt60_is_the_mean_of_its_two_octaves(made_once):
     table = Dataset(made_once).table()
     for mid_s, bands_s in zip(table["rt60_mid_s"], table["rt60_bands_s"], strict=True):

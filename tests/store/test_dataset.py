@@ -134,7 +134,7 @@ def test_json_members_have_the_same_keys_and_types_and_agree_with_the_manifest(m
 
 def test_parquet_names_units_version_and_settings(made_once):
     schema = pq.read_schema(made_once / "manifest.parquet")
-    assert schema.metadata[b"roomgen.schema_version"] == b"3"
+    assert schema.metadata[b"roomgen.schema_version"] == b"4"
     assert schema.metadata[b"roomgen.settings_hash"].decode() == roomgen.open(made_once).info["settings_hash"]
     assert schema.field("c50_db").metadata[b"unit"] == b"dB"
     file = pq.ParquetFile(made_once / "manifest.parquet")

@@ -1,4 +1,4 @@
-"""Drawing one room: its size, its walls and, where an RT60 is asked for, how much these absorb."""
+"""Drawing one room: its size, its walls and, where there is a target RT60, how much these absorb."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class RoomPlan:
         type: name of its family.
         shoebox: size (rounded to float32), walls and absorption scale, as exact as the manifest stores them.
         materials: for each wall what it is made of, or looks like.
-        rt60_asked_s: what was asked for, or NaN.
+        rt60_target_s: target RT60 of what ``signal.rt60_of`` says, or NaN.
         rt60_predicted_s: predicted broadband T30.
         duration_s: length of its responses by the rule of the settings, or NaN where a direct sound could be longer.
     """
@@ -45,7 +45,7 @@ class RoomPlan:
     type: str
     shoebox: Shoebox
     materials: tuple[str, ...]
-    rt60_asked_s: float
+    rt60_target_s: float
     rt60_predicted_s: float
     duration_s: float
 
@@ -58,7 +58,7 @@ def draw_room(settings: DatasetSettings, index: int, family: FamilySettings, ran
     """Return a room of the plan; a pure function of its arguments.
 
     Walls are drawn again until the predicted RT60 lies within the limits of the settings, and after some draws the size too. Where
-    an RT60 is asked for, a room that cannot have it is drawn again whole, with the same RT60.
+    there is a target RT60, a room that cannot have it is drawn again whole, with the same target.
 
     Args:
         index: number of the room in the dataset.
@@ -68,20 +68,20 @@ def draw_room(settings: DatasetSettings, index: int, family: FamilySettings, ran
         RoomgenError: no room was found that has what the settings ask for; the message says what can be had.
     """
     size_rng, wall_rng = (generator(settings.seed, stream, index) for stream in (Stream.SIZE, Stream.WALLS))
-    asked = _asked_rt60_s(settings, index)
+    target = _target_rt60_s(settings, index)
     size = _draw_size(settings, family, size_rng, rank, count)
     free_box(size, settings.place, room=room_id(index))
     failure, solved = "", 0
     for attempt in range(_REDRAWS):
         try:
-            room = draw_walls(settings, family, wall_rng, size, rt60_s=asked, air=air_of(settings))
-            if np.isfinite(asked):
+            room = draw_walls(settings, family, wall_rng, size, rt60_s=target, air=air_of(settings))
+            if np.isfinite(target):
                 from roomgen.datasets.rooms.target_rt60 import check_prediction, with_target  # numba: only where it is needed
 
-                check_prediction(settings, room, asked)
+                check_prediction(settings, room, target)
                 solved += 1
-                room = with_target(settings, index, room, asked)
-            _check_limits(settings, room, asked=bool(np.isfinite(asked)))
+                room = with_target(settings, index, room, target)
+            _check_limits(settings, room, has_target=bool(np.isfinite(target)))
             break
         except RoomgenError as error:
             if _is_fixed(settings, family):
@@ -89,7 +89,7 @@ def draw_room(settings: DatasetSettings, index: int, family: FamilySettings, ran
             failure = str(error)
             if solved == _SOLVED:
                 raise _nothing_fits(index, attempt + 1, solved, failure) from None
-            if np.isfinite(asked) or not settings.walls.are_drawn or attempt >= _SIZE_KEPT:  # the size may make it impossible
+            if np.isfinite(target) or not settings.walls.are_drawn or attempt >= _SIZE_KEPT:  # the size may make it impossible
                 size = _draw_size(settings, family, size_rng, rank, count)
     else:
         raise _nothing_fits(index, _REDRAWS, solved, failure)
@@ -99,7 +99,7 @@ def draw_room(settings: DatasetSettings, index: int, family: FamilySettings, ran
         type=family.name,
         shoebox=room,
         materials=materials_of(room, settings.signal.fs_hz),
-        rt60_asked_s=asked,
+        rt60_target_s=target,
         rt60_predicted_s=predicted_rt60_s(settings, room),
         duration_s=duration_s(settings, room),
     )
@@ -153,12 +153,12 @@ def _family_grid(family: FamilySettings) -> list[tuple[float, float, float]]:
     return grid_sizes(family)
 
 
-def _check_limits(settings: DatasetSettings, room: Shoebox, *, asked: bool) -> None:
-    """Refuse a room outside the limits of the settings; what was asked for, or drawn before its walls, lies within them."""
+def _check_limits(settings: DatasetSettings, room: Shoebox, *, has_target: bool) -> None:
+    """Refuse a room outside the limits of the settings; a target, or what is drawn before the walls, lies within them."""
     walls = settings.walls
     if settings.signal.rt60_bands_s is not None:
         return
-    drawn_within = asked or (walls.are_drawn and walls.model == "measured")
+    drawn_within = has_target or (walls.are_drawn and walls.model == "measured")
     limits = None if drawn_within else walls.rt60_limits_s
     if limits is None and walls.max_octave_ratio is None:
         return
@@ -213,8 +213,8 @@ def duration_s(settings: DatasetSettings, room: Shoebox) -> float:
     return float(rule)
 
 
-def _asked_rt60_s(settings: DatasetSettings, index: int) -> float:
-    """Return the RT60 asked of a room (of a spectrum T_mid), exact in float32; NaN: none is."""
+def _target_rt60_s(settings: DatasetSettings, index: int) -> float:
+    """Return the target RT60 of a room (of a spectrum its T_mid), exact in float32; NaN: none is."""
     signal = settings.signal
     if signal.rt60_s is not None:
         return float(np.float32(generator(settings.seed, Stream.RT60, index).uniform(*signal.rt60_s)))

@@ -42,7 +42,7 @@ PLAN_SCHEMA = pa.schema(
             metadata={"meaning": "absorption of octave bands from 125 Hz, wall by wall; empty: that of the materials"},
         ),
         pa.field("scattering_bands", pa.list_(pa.float32()), metadata={"meaning": "scattering coefficients likewise; empty: none"}),
-        pa.field("rt60_asked_s", pa.float32(), metadata={"unit": "s", "meaning": "RT60 that was asked for; NaN where none was"}),
+        pa.field("rt60_target_s", pa.float32(), metadata={"unit": "s", "meaning": "target RT60; NaN where there is none"}),
         pa.field("rt60_predicted_s", pa.float64(), metadata={"unit": "s", "meaning": "predicted broadband T30"}),
         pa.field(
             "duration_s",
@@ -72,7 +72,7 @@ class GivenRooms:
             type=row.get("room_type") or "given",
             shoebox=shoebox,
             materials=tuple(row["materials"]),
-            rt60_asked_s=_number(row.get("rt60_asked_s")),
+            rt60_target_s=_number(row.get("rt60_target_s", row.get("rt60_asked_s"))),  # the second: as older plans call it
             rt60_predicted_s=predicted_rt60_s(self.settings, shoebox) if predicted is None else float(predicted),
             duration_s=duration_s(self.settings, shoebox) if duration is None else float(duration),
         )
@@ -101,7 +101,7 @@ def write_rooms(settings: DatasetSettings, path: Path) -> int:
                 "materials": list(room.materials),
                 "absorption_scale": room.shoebox.scale,
                 **band_columns(room.shoebox, settings.signal.fs_hz),
-                "rt60_asked_s": room.rt60_asked_s,
+                "rt60_target_s": room.rt60_target_s,
                 "rt60_predicted_s": room.rt60_predicted_s,
                 "duration_s": room.duration_s,
             }

@@ -152,7 +152,7 @@ class RoomsPlan:
             "n_samples": max(int(np.ceil(duration * settings.signal.fs_hz - 1e-9)), 1),
             "engine": engine_label(settings),
             "rt60_predicted_s": room.rt60_predicted_s,
-            "rt60_asked_s": room.rt60_asked_s,
+            "rt60_target_s": room.rt60_target_s,
             "direct_delay_s": delay,
             **heard,
         }

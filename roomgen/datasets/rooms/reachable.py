@@ -118,7 +118,7 @@ def _rooms(settings: DatasetSettings, family: FamilySettings, size: Sequence[flo
             none = False
         except RoomgenError:
             continue  # such walls are drawn again
-    if none:  # a model that makes its walls for the RT60 asked for, in vain: equal walls say what there is
+    if none:  # a model that makes its walls for a target RT60, in vain: equal walls say what there is
         yield Shoebox(size, absorption=0.2, scattering=scattering_of(settings))
 
 

@@ -222,7 +222,7 @@ class SignalSettings(StrictModel):
 
     @property
     def rt60_mid_limits_s(self) -> tuple[float, float] | None:
-        """Shortest and longest T_mid asked for, as far as it is one; None: none is."""
+        """Shortest and longest target T_mid, as far as it is one; None: there is none."""
         if self.rt60_bands_s is None:
             return self.rt60_s
         mid = 0.5 * (self.rt60_bands_s[2] + self.rt60_bands_s[3])
@@ -284,7 +284,7 @@ class EngineSettings(StrictModel):
     randomize_m: float = 0.0
     tail_after_s: float | None = None
     highpass_hz: float = 20.0
-    specular_floor_db: float | None = 40.0
+    specular_floor_db: Annotated[float, Field(ge=20, allow_inf_nan=False)] | None = 40.0
 
     def options(self, *, seed: int = 0) -> ImageOptions:
         """Return the options for a scene whose random moves and diffuse field are drawn from a seed."""

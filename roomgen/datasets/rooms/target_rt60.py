@@ -1,4 +1,4 @@
-"""Rooms of a dataset that have the RT60 asked for: one number, or one for each octave.
+"""Rooms of a dataset that have a target RT60: one number, or one for each octave.
 
 Both are solved on responses of 30 positions: the first ones of the room, just as the dataset has them, and further ones drawn in
 the same way where it has fewer; on fewer, but at least six, where responses are so long that their images would take seconds.
@@ -81,7 +81,7 @@ def with_target(settings: DatasetSettings, index: int, room: Shoebox, rt60_s: fl
 
 
 def check_prediction(settings: DatasetSettings, room: Shoebox, rt60_s: float) -> None:
-    """Refuse a room that is predicted to be far from the RT60 asked for whatever the scale; milliseconds.
+    """Refuse a room that is predicted to be far from the target RT60 whatever the scale; milliseconds.
 
     Raises:
         RoomgenError: the message says what it can have.
