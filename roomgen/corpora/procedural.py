@@ -1,25 +1,65 @@
-"""Sound from numbers: noise of a spectrum, decaying modes, strings, wavetables, bursts and grains, for the embedded corpora.
+"""Made-up sounds of the embedded corpora: layers of noise and tones, steady or struck again and again, drawn from a few ranges.
 
-All functions take the generator that they draw from, and give float32 mono. Levels are relative: a recording gets its level at
-the end, from :func:`finished`.
+None is a model of its source. A class has what a small network can tell it by (spectrum, pitch, course in time), and its recordings
+differ in all that is drawn. Samples are float32 mono at 44.1 kHz; levels are relative until :func:`finished`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 
 Audio = NDArray[np.float32]
 Rng = np.random.Generator
+Range = tuple[float, float]
 FS_HZ = 44_100
+BARS = (1.0, 1.63, 2.24, 2.93, 4.1, 5.7)
+"""Partials of things of metal, glass and wood, which are no harmonics."""
 _DECAY_60_DB = 6.91  # time constants until 60 dB are gone
 
 
-def seconds(duration_s: float) -> int:
-    """Return a duration in samples."""
-    return max(round(duration_s * FS_HZ), 1)
+@dataclass(frozen=True)
+class Place:
+    """Factors that all recordings of a place share: how often things happen, how high tones are, how far bands and echoes reach."""
+
+    busy: float = 1.0
+    pitch: float = 1.0
+    bright: float = 1.0
+    reverberant: float = 1.0
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One kind of sound.
+
+    Args:
+        band_hz: limits of its noise; the upper one is drawn within a factor of 1.5.
+        tone_hz: range of its fundamental; None: noise alone.
+        partials: of the tone, as multiples of the fundamental; their levels fall by 6 dB per octave.
+        tone: share of the tone in the amplitude.
+        rate_hz: range of how often it is struck in a second; None: steady.
+        decay_s: range of the time constant of a strike.
+        glide: octaves by which the pitch strays within a strike, or slowly.
+        swing: how strongly a steady level rises and falls, about 1/2 times a second.
+        even: struck in time, not at random.
+        dies: its strikes fade out over the recording.
+        level_db: beside the other layers.
+    """
+
+    band_hz: Range = (100.0, 8000.0)
+    tone_hz: Range | None = None
+    partials: tuple[float, ...] = tuple(range(1, 13))
+    tone: float = 0.9
+    rate_hz: Range | None = None
+    decay_s: Range = (0.05, 0.1)
+    glide: float = 0.0
+    swing: float = 0.1
+    even: bool = False
+    dies: bool = False
+    level_db: float = 0.0
 
 
 def log_uniform(rng: Rng, low: float, high: float) -> float:
@@ -27,198 +67,104 @@ def log_uniform(rng: Rng, low: float, high: float) -> float:
     return float(low * (high / low) ** rng.random())
 
 
-def times(n: int) -> Audio:
-    """Return the (n,) instants of the samples in seconds."""
-    return np.arange(n, dtype=np.float32) * np.float32(1 / FS_HZ)
+def mixed(rng: Rng, n: int, layers: tuple[Layer, ...], *, rt60_s: float = 0.0, place: Place | None = None) -> Audio:
+    """Return (n,) of all layers together, in a made-up room if there is a reverberation time."""
+    place = place or Place()
+    out = np.zeros(n, dtype=np.float32)
+    for layer in layers:
+        sound = _steady(rng, n, layer, place) if layer.rate_hz is None else _struck(rng, n, layer, place)
+        out += np.float32(10 ** ((layer.level_db + rng.normal(0, 2)) / 20)) * unit(sound)
+    if rt60_s:
+        rt60_s *= place.reverberant * log_uniform(rng, 0.8, 1.25)
+        tail = noise(rng, round(rt60_s * FS_HZ), (120.0, 4000.0 * place.bright))
+        tail *= np.exp(np.arange(len(tail)) * (-_DECAY_60_DB / rt60_s / FS_HZ)) / np.sqrt(len(tail))
+        tail[0] += 1.0
+        size = fft.next_fast_len(n + len(tail) - 1, real=True)
+        out = fft.irfft(fft.rfft(out, size) * fft.rfft(tail, size), size)[:n]
+    return out
 
 
-def band(low_hz: float, high_hz: float, *, order: float = 2.0) -> Callable[[Audio], Audio]:
-    """Return a band-pass as gain over frequency, which falls by ``6 · order`` dB per octave outside."""
-
-    def gain(f_hz: Audio) -> Audio:
-        up = (f_hz * np.float32(1 / low_hz)) ** np.float32(order)
-        down = (f_hz * np.float32(1 / high_hz)) ** np.float32(order)
-        return np.asarray(up / (1 + up) / (1 + down), dtype=np.float32)
-
-    return gain
+def noise(rng: Rng, n: int, band_hz: Range) -> Audio:
+    """Return (n,) Gaussian noise of RMS 1 in a band, which falls by 12 dB per octave outside."""
+    size = fft.next_fast_len(n, real=True)
+    f_hz = np.arange(size // 2 + 1, dtype=np.float32) * np.float32(FS_HZ / size)
+    up, down = (np.square(f_hz * np.float32(1 / limit_hz)) for limit_hz in band_hz)
+    spectrum = rng.standard_normal(2 * len(f_hz), dtype=np.float32).view(np.complex64) * (up / (1 + up) / (1 + down))
+    return unit(fft.irfft(spectrum, size)[:n])
 
 
-def tilted(db_per_octave: float, *, low_hz: float = 20.0, high_hz: float = 20_000.0) -> Callable[[Audio], Audio]:
-    """Return a slope about 1 kHz as gain over frequency, level below ``low_hz`` and steeply down above ``high_hz``."""
-    power = np.float32(db_per_octave / 6.0206)
-
-    def gain(f_hz: Audio) -> Audio:
-        slope = (np.maximum(f_hz, np.float32(low_hz)) * np.float32(1e-3)) ** power
-        return np.asarray(slope / (1 + (f_hz * np.float32(1 / high_hz)) ** 4), dtype=np.float32)
-
-    return gain
-
-
-def noise(rng: Rng, n: int, gain: Callable[[Audio], Audio]) -> Audio:
-    """Return (n,) Gaussian noise of RMS 1 with a spectrum."""
-    size = _fast_length(n)
-    bins = size // 2 + 1
-    f_hz = np.arange(bins, dtype=np.float32) * np.float32(FS_HZ / size)
-    spectrum = rng.standard_normal(2 * bins, dtype=np.float32).view(np.complex64) * gain(f_hz)
-    spectrum[0] = 0
-    return unit(np.fft.irfft(spectrum, size)[:n])
-
-
-def unit(audio: NDArray[np.floating]) -> Audio:
+def unit(audio: Audio) -> Audio:
     """Return audio at an RMS of 1; silence stays silence."""
     rms = float(np.sqrt(np.mean(np.square(audio, dtype=np.float64))))
-    return np.asarray(audio / (rms if rms > 0 else 1.0), dtype=np.float32)
-
-
-def decay(n: int, time_s: float, *, attack_s: float = 0.0) -> Audio:
-    """Return (n,) exponential decay with a time constant, after a linear rise."""
-    t = times(n)
-    fall = np.exp(t * np.float32(-1 / time_s))
-    return np.asarray(fall * np.minimum(t * np.float32(1 / attack_s), 1) if attack_s > 0 else fall, dtype=np.float32)
-
-
-def wander(rng: Rng, n: int, rate_hz: float) -> Audio:
-    """Return (n,) of a smooth random course of mean about 0 and deviation about 1, with ``rate_hz`` turns a second."""
-    points = max(int(n / FS_HZ * rate_hz) + 3, 3)
-    knots = rng.standard_normal(points)
-    coarse = np.linspace(0, points - 1, 16 * points)
-    whole = np.minimum(coarse.astype(int), points - 2)
-    share = coarse - whole
-    smooth = knots[whole] + (knots[whole + 1] - knots[whole]) * share * share * (3 - 2 * share)
-    return np.asarray(np.interp(np.arange(n) * (rate_hz / FS_HZ), coarse, smooth), dtype=np.float32)
-
-
-def modes(n: int, f_hz: Sequence[float], level: Sequence[float], decay_s: Sequence[float], phase: Sequence[float]) -> Audio:
-    """Return (n,) of a sum of decaying sinusoids; each ends 60 dB down, those above 0.45 of the sampling rate are left out."""
-    out = np.zeros(n, dtype=np.float32)
-    for f, a, tau, start in zip(f_hz, level, decay_s, phase, strict=True):
-        if f < 0.45 * FS_HZ:
-            m = min(n, seconds(_DECAY_60_DB * tau))
-            # One complex exponential by repeated doubling: a sine and its decay for the price of a few products.
-            out[:m] += np.float32(a) * _ringing(m, f, tau, start)
-    return out
-
-
-def struck(
-    rng: Rng,
-    duration_s: float,
-    f_hz: Sequence[float] | NDArray[np.float64],
-    *,
-    decay_s: float,
-    damping: float = 0.5,
-    spread_db: float = 8.0,
-) -> Audio:
-    """Return a struck body: modes at given frequencies, higher ones dying faster, with levels scattered by ``spread_db``."""
-    f = np.asarray(f_hz, dtype=np.float64)
-    level = 10 ** (rng.normal(0, spread_db, len(f)) / 20)
-    tau = decay_s * (f.min() / f) ** damping * rng.uniform(0.7, 1.3, len(f))
-    return modes(seconds(duration_s), f.tolist(), level.tolist(), tau.tolist(), rng.uniform(0, 2 * np.pi, len(f)).tolist())
-
-
-def string(
-    rng: Rng, duration_s: float, f0_hz: float, *, decay_s: float, pluck: float, bright: float, stiff: float, partials: int
-) -> Audio:
-    """Return a plucked or struck string.
-
-    Args:
-        rng: gives the phases.
-        duration_s: length.
-        f0_hz: fundamental.
-        decay_s: time constant of the fundamental.
-        pluck: where the string is plucked, as a share of its length; partials with a node there are missing.
-        bright: dB per octave that higher partials lose.
-        stiff: inharmonicity B: partial k is at k · f0 · √(1 + B k²).
-        partials: how many.
-    """
-    k = np.arange(1, partials + 1)
-    f = f0_hz * k * np.sqrt(1 + stiff * k * k)
-    level = np.abs(np.sin(np.pi * k * pluck)) * k ** (-bright / 6.0206)
-    tau = decay_s / (1 + 0.18 * (k - 1))
-    return modes(seconds(duration_s), f.tolist(), level.tolist(), tau.tolist(), rng.uniform(0, 2 * np.pi, partials).tolist())
-
-
-def wavetable(f0_hz: Audio, level: Sequence[float], *, phase: Sequence[float] | None = None) -> Audio:
-    """Return the tone of a course of fundamentals (n,) in Hz and given levels of harmonics; those that would alias are left out."""
-    top = int(0.45 * FS_HZ / max(float(f0_hz.max()), 1.0))
-    kept = np.asarray(level[: max(top, 1)], dtype=np.float64)
-    spectrum = np.zeros(1025, dtype=np.complex128)
-    angles = np.zeros(len(kept)) if phase is None else np.asarray(phase[: len(kept)])
-    spectrum[1 : len(kept) + 1] = kept * np.exp(1j * angles)
-    table = unit(np.fft.irfft(spectrum, 2048))
-    turns = np.cumsum(f0_hz, dtype=np.float64) * (1 / FS_HZ)
-    position = ((turns - np.floor(turns)) * 2048).astype(np.float32)
-    index = np.minimum(position.astype(np.int32), 2047)
-    rise = np.roll(table, -1) - table
-    return np.asarray(table[index] + rise[index] * (position - index), dtype=np.float32)
-
-
-def add(out: Audio, piece: Audio, at_s: float, gain: float = 1.0) -> None:
-    """Add a piece to a recording from an instant on; what reaches beyond its ends is cut."""
-    start = round(at_s * FS_HZ)
-    if start < 0:
-        piece, start = piece[-start:], 0
-    m = min(len(piece), len(out) - start)
-    if m > 0:
-        out[start : start + m] += np.float32(gain) * piece[:m]
-
-
-def grains(rng: Rng, n: int, *, rate_hz: float, grain: Audio, spread_db: float = 8.0, density: Audio | None = None) -> Audio:
-    """Return (n,) of one grain repeated at random instants with random sign and level, ``rate_hz`` times a second on average.
-
-    ``density`` (n,) between 0 and 1 thins the grains out over time.
-    """
-    count = int(rng.poisson(rate_hz * n / FS_HZ))
-    at = rng.integers(0, n, count)
-    level = 10 ** (rng.normal(0, spread_db, count) / 20) * rng.choice([-1.0, 1.0], count)
-    if density is not None:
-        level = np.where(rng.random(count) < density[at], level, 0.0)
-    clicks = np.bincount(at, level, minlength=n).astype(np.float32)
-    return convolved(clicks, grain)
-
-
-def convolved(audio: Audio, response: Audio) -> Audio:
-    """Return audio with a response applied, as long as before."""
-    size = _fast_length(len(audio) + len(response) - 1)
-    spectrum = np.fft.rfft(audio, size) * np.fft.rfft(response, size)
-    return np.asarray(np.fft.irfft(spectrum, size)[: len(audio)], dtype=np.float32)
-
-
-def room_of(rng: Rng, rt60_s: float, *, bright_hz: float = 5000.0) -> Audio:
-    """Return the response of a made-up room: the direct sound, then decaying noise 6 dB below it in all."""
-    n = seconds(rt60_s)
-    tail = noise(rng, n, band(120.0, bright_hz, order=1.0)) * decay(n, rt60_s / _DECAY_60_DB)
-    tail *= 0.5 / max(float(np.sqrt(np.sum(np.square(tail)))), 1e-9)
-    tail[0] = 1.0
-    return tail
-
-
-def faded(audio: Audio, *, rise_s: float = 0.003, fall_s: float = 0.01) -> Audio:
-    """Return audio that neither begins nor ends with a click."""
-    out = audio.copy()
-    rise, fall = min(seconds(rise_s), len(out)), min(seconds(fall_s), len(out))
-    out[:rise] *= np.linspace(0, 1, rise, dtype=np.float32)
-    out[len(out) - fall :] *= np.linspace(1, 0, fall, dtype=np.float32)
-    return out
+    return np.asarray(audio / (rms or 1.0), dtype=np.float32)
 
 
 def finished(audio: Audio, *, peak: float) -> Audio:
-    """Return (1, time) audio with a peak."""
-    highest = float(np.abs(audio).max(initial=0.0))
-    return np.asarray(audio * (peak / highest if highest > 0 else 0.0), dtype=np.float32)[None]
+    """Return (1, time) audio with a peak, its ends faded."""
+    ends = min(441, len(audio) // 2)
+    ramp = np.linspace(0, 1, ends, dtype=np.float32)
+    out = audio - audio.mean()
+    out[:ends] *= ramp
+    out[len(out) - ends :] *= ramp[::-1]
+    return np.asarray(out * (peak / max(float(np.abs(out).max()), 1e-9)), dtype=np.float32)[None]
 
 
-def _ringing(n: int, f_hz: float, decay_s: float, phase: float) -> Audio:
-    """Return exp(−t/τ) · sin(2πft + φ): blocks of 1024 samples, each the first one turned and shrunk."""
-    step = -1 / (decay_s * FS_HZ) + 2j * np.pi * f_hz / FS_HZ
-    block = np.exp(step * np.arange(min(n, 1024)) + 1j * phase)
-    turned = np.exp(step * 1024 * np.arange(-(-n // 1024)))
-    # The imaginary part of the outer product, by its two real products.
-    first = np.stack([block.real, block.imag]).astype(np.float32)
-    after = np.stack([turned.imag, turned.real]).astype(np.float32)
-    return np.asarray((after.T @ first).reshape(-1)[:n], dtype=np.float32)
+def _struck(rng: Rng, n: int, layer: Layer, place: Place) -> Audio:
+    """Return (n,) of a few variants of one strike, each at its instants."""
+    assert layer.rate_hz is not None  # asked of such layers only
+    rate_hz = log_uniform(rng, *layer.rate_hz) * place.busy
+    if layer.even:
+        periods = np.maximum(1 + 0.05 * rng.standard_normal(int(n / FS_HZ * rate_hz) + 1), 0.3) / rate_hz
+        at_s = rng.uniform(0, 0.3) / rate_hz + np.cumsum(periods) - periods[0]
+    else:
+        at_s = rng.uniform(0, 0.95 * n / FS_HZ, max(rng.poisson(rate_hz * n / FS_HZ), 1))
+    at = np.minimum((at_s * FS_HZ).astype(int), n - 1)
+    level = 10 ** (rng.normal(0, 4, len(at)) / 20) * rng.choice([-1.0, 1.0], len(at))
+    if layer.dies:
+        level *= np.exp(-5.0 * at / n)
+    decay_s, tone_hz = log_uniform(rng, *layer.decay_s), log_uniform(rng, *(layer.tone_hz or (1.0, 1.0))) * place.pitch
+    pitches = tone_hz * 2 ** (rng.integers(-5, 8, 3 if layer.tone_hz else 1) / 12)
+    strikes = [_strike(rng, layer, place, f_hz, decay_s * rng.uniform(0.7, 1.4)) for f_hz in pitches]
+    out = np.zeros(n, dtype=np.float32)
+    for start, gain, which in zip(at, level, rng.integers(len(strikes), size=len(at)), strict=True):
+        piece = strikes[which][: n - start]
+        out[start : start + len(piece)] += np.float32(gain) * piece
+    return out
 
 
-def _fast_length(n: int) -> int:
-    """Return the least length from n on that is 2, 3 or 5 times a power of two (cheap to transform)."""
-    power = 1 << max(n - 1, 1).bit_length()
-    return min(size for size in (power, power // 4 * 3, power // 8 * 5) if size >= n)
+def _strike(rng: Rng, layer: Layer, place: Place, tone_hz: float, decay_s: float) -> Audio:
+    n = max(round(min(_DECAY_60_DB * decay_s, 3.0) * FS_HZ), 64)
+    t = np.arange(n, dtype=np.float32) * np.float32(1 / FS_HZ)
+    sound = noise(rng, n, _limits(rng, layer, place))
+    if layer.tone_hz:
+        stray = layer.glide * rng.uniform(-1, 1) / max(float(t[-1]), 1e-3)
+        turns = tone_hz * (t + 0.35 * stray * t * t)  # 2 ** x is about 1 + 0.7 x
+        partials = [k for k in layer.partials if k * tone_hz < 0.4 * FS_HZ]
+        levels = 10 ** (rng.normal(0, 3, len(partials)) / 20) / (partials or [1])
+        tone = sum((a * np.sin(2 * np.pi * k * turns) for a, k in zip(levels, partials, strict=True)), np.zeros_like(t))
+        sound = layer.tone * unit(tone) + (1 - layer.tone) * sound
+    rise = np.minimum(t * np.float32(FS_HZ / 32), 1)
+    return np.asarray(sound * rise * np.exp(t * np.float32(-1 / decay_s)), dtype=np.float32)
+
+
+def _steady(rng: Rng, n: int, layer: Layer, place: Place) -> Audio:
+    sound = noise(rng, n, _limits(rng, layer, place))
+    if layer.tone_hz:
+        course = log_uniform(rng, *layer.tone_hz) * place.pitch * 2 ** (layer.glide * _wander(rng, n, 1.0))
+        phase = 2048 * np.cumsum(course / FS_HZ) % 2048
+        table = np.zeros(1025, dtype=np.complex64)
+        for k in layer.partials:
+            if k * course.max() < 0.4 * FS_HZ:
+                table[round(k)] += 10 ** (rng.normal(0, 3) / 20) / k * np.exp(2j * np.pi * rng.random())
+        sound = layer.tone * unit(fft.irfft(table, 2048)[phase.astype(np.int32)]) + (1 - layer.tone) * sound
+    return np.asarray(sound * np.exp(layer.swing * _wander(rng, n, 0.5)), dtype=np.float32)
+
+
+def _limits(rng: Rng, layer: Layer, place: Place) -> Range:
+    return layer.band_hz[0], layer.band_hz[1] * place.bright * log_uniform(rng, 0.67, 1.5)
+
+
+def _wander(rng: Rng, n: int, rate_hz: float) -> Audio:
+    """Return (n,) of a random course of mean about 0 and deviation about 1, with ``rate_hz`` turns a second."""
+    knots = rng.standard_normal(int(n / FS_HZ * rate_hz) + 3)
+    return np.asarray(np.interp(np.arange(n) * (rate_hz / FS_HZ), np.arange(len(knots)), knots), dtype=np.float32)

@@ -7,17 +7,42 @@ from __future__ import annotations
 
 import hashlib
 
-import numpy as np
-
-from roomgen.corpora import procedural
 from roomgen.corpora.base import About, BrokenFile, Clip, Corpus, Recording
-from roomgen.corpora.event_sounds import EVENTS
+from roomgen.corpora.procedural import BARS, FS_HZ, Layer, finished, log_uniform, mixed
 from roomgen.streams import Stream, generator
 
-_VERSION = "synthetic-events-1"  # raise it with every change that is heard
-_NAMES = tuple(EVENTS)
+_VERSION = "synthetic-events-2"  # raise it with every change that is heard
 _DRAW, _SOUND = 1, 2  # streams of their own, so that a length is known without a sound
 _TEST_EVERY = 5
+_STRING = tuple(range(1, 9))
+_RAIN = Layer((1200, 4500), rate_hz=(60, 600), decay_s=(0.002, 0.004))
+_SPARKS = Layer((2000, 8000), rate_hz=(5, 60), decay_s=(0.002, 0.004), level_db=-12)
+_WHISTLE = Layer((400, 700), (250, 600), (1.0,), 0.5, glide=0.4, swing=1.0, level_db=-12)
+
+EVENTS: dict[str, tuple[float, float, float, tuple[Layer, ...]]] = {
+    "Acoustic_guitar": (1.0, 7.0, 0.1, (Layer((1000, 5000), (98, 220), _STRING, 0.95, (1.5, 5), (0.2, 0.5), even=True),)),
+    "Bass_guitar": (1.0, 6.0, 0.0, (Layer((40, 400), (38, 65), _STRING, 0.97, (1, 4), (0.4, 1.0), even=True),)),
+    "Clapping": (1.0, 7.0, 0.4, (Layer((700, 2500), rate_hz=(3, 30), decay_s=(0.004, 0.014)),)),
+    "Coin_(dropping)": (0.6, 3.0, 0.0, (Layer((2000, 9000), (3200, 6500), BARS, 0.9, (4, 9), (0.02, 0.12), dies=True),)),
+    "Crash_cymbal": (1.2, 5.0, 0.0, (Layer((1500, 15_000), rate_hz=(0.25, 0.8), decay_s=(0.4, 1.6)),)),
+    "Dishes_and_pots_and_pans": (0.8, 8.0, 0.3, (Layer((900, 5000), (500, 2000), BARS, 0.7, (2, 7), (0.03, 0.2)),)),
+    "Engine": (1.5, 8.0, 0.0, (Layer((150, 2000), (14, 55), tuple(range(1, 60)), 0.8, glide=0.15),)),
+    "Fart": (0.5, 2.5, 0.0, (Layer((300, 1500), (70, 190), tuple(range(1, 20)), 0.9, glide=0.5, swing=0.8),)),
+    "Fire": (2.0, 8.0, 0.0, (Layer((60, 500), level_db=-6), Layer((1500, 6000), rate_hz=(8, 40), decay_s=(0.0006, 0.003)))),
+    "Fireworks": (1.5, 8.0, 1.2, (Layer((50, 300), rate_hz=(0.4, 1), decay_s=(0.12, 0.4)), _SPARKS)),
+    "Glass": (0.6, 3.0, 0.0, (Layer((2500, 12_000), (2400, 7000), BARS[:3], 0.6, (20, 60), (0.01, 0.07), dies=True),)),
+    "Hi-hat": (0.5, 4.0, 0.0, (Layer((7500, 17_000), rate_hz=(2, 9), decay_s=(0.012, 0.1), even=True),)),
+    "Piano": (1.0, 7.0, 0.5, (Layer((120, 900), (260, 700), _STRING[:5], 0.98, (1, 4), (0.4, 0.9), even=True),)),
+    "Rain": (2.0, 8.0, 0.0, (Layer((800, 9000)), _RAIN)),
+    "Slam": (0.7, 3.0, 0.7, (Layer((60, 700), (55, 130), BARS, 0.5, (0.1, 0.5), (0.03, 0.12)),)),
+    "Squeak": (0.5, 4.0, 0.0, (Layer((500, 4000), (600, 2000), _STRING, 0.97, (1, 3), (0.1, 0.3), glide=0.8),)),
+    "Tearing": (0.5, 5.0, 0.0, (Layer((1500, 9000), rate_hz=(60, 200), decay_s=(0.002, 0.005), even=True),)),
+    "Walk_or_footsteps": (1.5, 8.0, 0.3, (Layer((200, 1500), (90, 260), BARS, 0.5, (1.5, 2.4), (0.01, 0.04), even=True),)),
+    "Wind": (2.0, 8.0, 0.0, (Layer((40, 350), swing=0.9), _WHISTLE)),
+    "Writing": (1.0, 8.0, 0.0, (Layer((1800, 7000), rate_hz=(3, 7), decay_s=(0.03, 0.08), even=True),)),
+}
+"""The classes of FSDnoisy18k (Fonseca et al., 2019) by their names there: shortest, longest and reverberation in s, layers."""
+_NAMES = tuple(EVENTS)
 
 
 def index_of(clip: Clip, *, count: int) -> int:
@@ -68,22 +93,19 @@ class SyntheticEvents(Corpus):
         ]
 
     def probe(self, clip: Clip) -> tuple[int, int, int]:
-        return procedural.FS_HZ, 1, self._length(index_of(clip, count=self.size))
+        return FS_HZ, 1, self._length(index_of(clip, count=self.size))
 
     def read(self, clip: Clip) -> Recording:
         index = index_of(clip, count=self.size)
         rng = generator(self.seed, Stream.CORPUS, _SOUND, index)
-        peak, floor_db = 10 ** (rng.uniform(-14, -1) / 20), rng.uniform(-65, -38)
-        hum = procedural.tilted(-rng.uniform(1, 5), low_hz=50)
-        audio = EVENTS[_NAMES[index % len(_NAMES)]].make(rng, self._length(index))
-        audio = procedural.faded(audio / max(float(np.abs(audio).max()), 1e-9))
-        audio += np.float32(10 ** (floor_db / 20)) * procedural.noise(rng, len(audio), hum)
-        return Recording(procedural.finished(audio, peak=peak), procedural.FS_HZ)
+        *_, rt60_s, layers = EVENTS[_NAMES[index % len(_NAMES)]]
+        hum = Layer((50, 1000), level_db=rng.uniform(-55, -32))
+        audio = mixed(rng, self._length(index), (*layers, hum), rt60_s=rt60_s)
+        return Recording(finished(audio, peak=10 ** (rng.uniform(-14, -1) / 20)), FS_HZ)
 
     def fingerprint(self) -> str:
         return hashlib.sha256(f"{_VERSION} {self.seed} {self.size}".encode()).hexdigest()[:16]
 
     def _length(self, index: int) -> int:
-        kind = EVENTS[_NAMES[index % len(_NAMES)]]
-        rng = generator(self.seed, Stream.CORPUS, _DRAW, index)
-        return procedural.seconds(procedural.log_uniform(rng, kind.shortest_s, kind.longest_s))
+        shortest_s, longest_s, *_ = EVENTS[_NAMES[index % len(_NAMES)]]
+        return round(log_uniform(generator(self.seed, Stream.CORPUS, _DRAW, index), shortest_s, longest_s) * FS_HZ)

@@ -7,7 +7,7 @@ import pytest
 
 from roomgen.corpora import corpus_class, open_corpus
 from roomgen.corpora.base import BrokenFile, Clip
-from roomgen.corpora.procedural import FS_HZ, band, modes, noise, string
+from roomgen.corpora.procedural import FS_HZ, noise
 from roomgen.errors import RoomgenError
 
 EVENT_CLASSES = 20
@@ -177,34 +177,21 @@ def test_recordings_of_a_place_are_more_alike(scenes):
     assert np.mean(same) < 0.95 * np.mean(other)
 
 
-def test_noise_has_its_spectrum_and_unit_power():
-    gain = band(1000, 2000, order=4)
-    audio = noise(np.random.default_rng(0), 400_000, gain).astype(np.float64)
+def test_noise_has_its_band_and_unit_power():
+    audio = noise(np.random.default_rng(0), 400_000, (1000.0, 2000.0)).astype(np.float64)
     assert np.sqrt(np.mean(audio**2)) == pytest.approx(1.0, abs=1e-3)
     f_hz = np.fft.rfftfreq(len(audio), 1 / FS_HZ)
-    power, wanted = np.abs(np.fft.rfft(audio)) ** 2, np.square(gain(f_hz.astype(np.float32)), dtype=np.float64)
-    for low, high in pairwise((0, 500, 800, 1100, 1500, 2000, 3000, 6000)):
-        inside = (f_hz >= low) & (f_hz < high)
-        assert power[inside].sum() / power.sum() == pytest.approx(wanted[inside].sum() / wanted.sum(), rel=0.06, abs=1e-5)
-    assert gain(np.float32([1000, 2000, 1000 / 2**3])) == pytest.approx([1 / 2 * 16 / 17, 1 / 2 * 16 / 17, 2.0**-12], rel=1e-3)
+    power = np.abs(np.fft.rfft(audio)) ** 2
 
+    def level_db(centre_hz):
+        near = (f_hz > 0.97 * centre_hz) & (f_hz < 1.03 * centre_hz)
+        return 10 * np.log10(power[near].mean())
 
-def test_modes_ring_as_the_formula_says():
-    n, f_hz, level, tau, phase = 30_000, [440.0, 3000.0], [1.0, 0.5], [0.2, 0.12], [0.3, 1.0]
-    t = np.arange(n) / FS_HZ
-    expected = sum(
-        a * np.exp(-t / s) * np.sin(2 * np.pi * f * t + o) * (t < 6.91 * s)
-        for f, a, s, o in zip(f_hz, level, tau, phase, strict=True)
-    )
-    np.testing.assert_allclose(modes(n, f_hz, level, tau, phase), expected, atol=2e-4)
-    assert not modes(1000, [21_000.0], [1.0], [0.1], [0.0]).any()  # it would alias
-
-
-def test_a_string_plucked_in_the_middle_has_no_even_partials():
-    tone = string(np.random.default_rng(0), 1.0, 200.0, decay_s=5.0, pluck=0.5, bright=3, stiff=0.0, partials=6).astype(np.float64)
-    spectrum = np.abs(np.fft.rfft(tone * np.hanning(len(tone))))
-    odd, even = (spectrum[[200 * k for k in ks]] for ks in ((1, 3, 5), (2, 4, 6)))
-    assert even.max() < 0.01 * odd.min()
+    middle = level_db(1414)
+    assert level_db(125) - level_db(62.5) == pytest.approx(12, abs=1.5)  # dB per octave, outside
+    assert level_db(8000) - level_db(16_000) == pytest.approx(12, abs=1.5)
+    assert middle - level_db(250) > 15
+    assert middle - level_db(8000) > 15
 
 
 @pytest.mark.parametrize("name", ["synthetic", "synthetic-scenes"])
