@@ -7,7 +7,7 @@ Fig. 2, the responses of one cardioid from front to back at the shortest distanc
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,11 @@ from numpy.typing import NDArray
 from roomgen.errors import DatasetError
 from roomgen.store.dataset import Dataset
 from roomgen.store.folder import writing
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _BANDS = ((0.0, 1.0, "100 %"), (0.1, 0.9, "80 %"), (0.25, 0.75, "50 %"))
 _SHADES = ("#dbe9f6", "#9ac8e0", "#4a98c9")
@@ -42,6 +47,8 @@ def write_figures(dataset_dir: Path, out_dir: Path) -> list[Path]:
     dataset = Dataset(dataset_dir)
     if dataset.info["settings"].get("family") != "devices":
         raise DatasetError(f"{dataset_dir} is no dataset of devices: these figures are of device responses.")
+    if not len(dataset):
+        raise DatasetError(f"{dataset_dir} is empty: there is nothing to draw.")
     table = dataset.table(["microphone", "directivity", "transducer", "diaphragm_size", "angle_deg", "distance_m", "fs_hz"])
     fs_hz = int(table["fs_hz"].iloc[0])
     frequencies_hz = _frequencies(fs_hz)
@@ -87,7 +94,7 @@ def _frequencies(fs_hz: int) -> NDArray[np.float64]:
     return np.asarray(_LOWEST_HZ * (highest / _LOWEST_HZ) ** (np.arange(count + 1) / count))
 
 
-def _turned_microphone(table: Any) -> tuple[str, float] | None:
+def _turned_microphone(table: pd.DataFrame) -> tuple[str, float] | None:
     """Return the name of the microphone to draw and its shortest distance: a large cardioid condenser, as in the paper.
 
     None where no microphone was heard from five directions.
@@ -105,7 +112,7 @@ def _turned_microphone(table: Any) -> tuple[str, float] | None:
     return None if best is None else best[1:]
 
 
-def _new_figure(width: float, height: float) -> Any:
+def _new_figure(width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -114,7 +121,7 @@ def _new_figure(width: float, height: float) -> Any:
     return figure
 
 
-def _frequency_axis(axes: Any, frequencies_hz: NDArray[np.float64]) -> None:
+def _frequency_axis(axes: Axes, frequencies_hz: NDArray[np.float64]) -> None:
     from matplotlib.ticker import NullFormatter
 
     axes.set_xscale("log")
@@ -128,7 +135,7 @@ def _frequency_axis(axes: Any, frequencies_hz: NDArray[np.float64]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _spread_figure(levels_db: NDArray[np.float64], frequencies_hz: NDArray[np.float64], *, n_devices: int) -> Any:
+def _spread_figure(levels_db: NDArray[np.float64], frequencies_hz: NDArray[np.float64], *, n_devices: int) -> Figure:
     figure = _new_figure(6.2, 3.4)
     axes = figure.subplots()
     for (low, high, label), shade in zip(_BANDS, _SHADES, strict=True):
@@ -145,14 +152,16 @@ def _spread_figure(levels_db: NDArray[np.float64], frequencies_hz: NDArray[np.fl
 
 def _angle_figure(
     levels_db: NDArray[np.float64], angles_deg: NDArray[np.float64], frequencies_hz: NDArray[np.float64], title: str
-) -> Any:
+) -> Figure:
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
+    from matplotlib.projections.polar import PolarAxes
 
     figure = _new_figure(9.6, 3.9)
     grid = figure.add_gridspec(1, 2, width_ratios=[1.4, 1.0], wspace=0.06)
     axes, polar = figure.add_subplot(grid[0]), figure.add_subplot(grid[1], projection="polar")
+    assert isinstance(polar, PolarAxes)
     shades, scale = colormaps["coolwarm"], Normalize(0.0, 180.0)
     for angle, level in zip(angles_deg, levels_db, strict=True):
         if angle <= 180.0:

@@ -8,7 +8,6 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
-from typing import Any
 
 from roomgen.acoustics.label_reasons import Why
 from roomgen.run.label import Record
@@ -114,14 +113,14 @@ def _reasons(names: list[str], records: Sequence[Record]) -> Iterator[str]:
             yield f"{name}: {Why[code.upper()].words} ({code}): {'; '.join(what)}"
 
 
-def _with_hz(record: Record, value: Any, *, empty: Any = None) -> Any:
+def _with_hz(record: Record, value: object, *, empty: object = None) -> object:
     if isinstance(value, list) and value is not record["band_hz"]:
         pairs = zip(record["band_hz"], value, strict=True)
         return {f"{f:g}": None if _is_nan(v) else v for f, v in pairs if empty is None or v != empty}
     return None if _is_nan(value) else value
 
 
-def _flat(values: dict[str, Any], record: Record) -> Iterator[tuple[str, Any]]:
+def _flat(values: Record, record: Record) -> Iterator[tuple[str, object]]:
     """Yield (column, value): the lists of bands are spread over columns that carry the centre of the band."""
     for key, value in values.items():
         if key in ("band_hz", "why"):
@@ -146,11 +145,11 @@ def _text(value: float, digits: int) -> str:
     return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.6g}"
     return str(value)
 
 
-def _is_nan(value: Any) -> bool:
+def _is_nan(value: object) -> bool:
     return isinstance(value, float) and math.isnan(value)

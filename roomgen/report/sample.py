@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from roomgen.audio import encode_wav
+from roomgen.errors import DatasetError
 from roomgen.report.decay_plot import draw_decay
 from roomgen.store.dataset import Item
 from roomgen.store.folder import writing
 from roomgen.text import check_key
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _TITLED_BY = ("speaker", "class_name", "room_id", "device", "rt60_mid_s", "rt60_s", "snr_db")
 _RANGE_DB = 80.0
@@ -21,19 +26,22 @@ def write_sample(item: Item, folder: Path) -> tuple[Path, Path]:
     """Write ``KEY.png`` and ``KEY.wav`` into a folder and return their paths.
 
     Raises:
-        DatasetError: the key is no key (:func:`roomgen.text.check_key`) and could lead out of the folder.
+        DatasetError: the key is no key (:func:`roomgen.text.check_key`) and could lead out of the folder; or the row does not say
+            what is drawn.
     """
     key = check_key(item.key)
     picture, audio = folder / f"{key}.png", folder / f"{key}.wav"
+    draw = draw_decay if "rt60_bands_s" in item.row else _draw_device if "microphone" in item.row else _draw_audio
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         audio.write_bytes(encode_wav(item.audio, fs_hz=item.fs_hz))
-        if "rt60_bands_s" in item.row:
-            draw_decay(item, picture)
-        elif "microphone" in item.row:
-            _draw_device(item, picture)
-        else:
-            _draw_audio(item, picture)
+        try:
+            draw(item, picture)
+        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+            raise DatasetError(
+                f"sample {key} cannot be drawn ({type(error).__name__}: {error}): its row is damaged, or of another version. Its "
+                f"audio is in {audio}."
+            ) from None
     return picture, audio
 
 
@@ -74,7 +82,7 @@ def _draw_audio(item: Item, path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def _figure(*, shared: bool) -> tuple[Any, Any]:
+def _figure(*, shared: bool) -> tuple[Figure, tuple[Axes, Axes]]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -83,12 +91,12 @@ def _figure(*, shared: bool) -> tuple[Any, Any]:
     axes = figure.subplots(2, 1, sharex=shared, height_ratios=[1, 2])
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+    return figure, (axes[0], axes[1])
 
 
-def _is_known(value: Any) -> bool:
-    return bool(value) if isinstance(value, str) else bool(np.isfinite(value))
+def _is_known(value: str | float | None) -> bool:
+    return bool(value) if isinstance(value, str | None) else bool(np.isfinite(value))
 
 
-def _short(value: Any) -> str:
+def _short(value: str | float) -> str:
     return value if isinstance(value, str) else f"{value:.3g}"

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from roomgen.datasets.family import Family, family_of
-from roomgen.text import duration, pairs, size, spread, table
+from roomgen.errors import DatasetError
+from roomgen.text import duration, pairs, printable, size, spread, table
 
 
 def summary_text(summary: Mapping[str, Any]) -> str:
@@ -18,17 +19,28 @@ def summary_text(summary: Mapping[str, Any]) -> str:
 
 
 def dataset_text(info: Mapping[str, Any]) -> str:
-    """Return the summary of `roomgen inspect DIR`."""
-    settings = info["settings"]
-    family = family_of(settings["family"])
-    preset = f"{settings['preset']}, " if settings["preset"] else ""
-    head = {"family": family.name, "made": f"{preset}seed {settings['seed']}, roomgen {info['roomgen_version']}"}
-    if "engine" in settings:
-        head["engine"] = " ".join(f"{k}={v}" for k, v in settings["engine"].items() if v not in (None, 0.0))
-    if info.get("inputs"):
-        head["inputs"] = ", ".join(f"{name} {path}" for name, path in info["inputs"].items())
-    head["settings"] = info["settings_hash"]
-    return pairs({**head, **_totals(info["totals"], family), "shards": len(info["shards"]), **_broken(info.get("broken", []))})
+    """Return the summary of `roomgen inspect DIR`.
+
+    Raises:
+        DatasetError: ``dataset.json`` does not say what is summed up.
+    """
+    try:
+        settings = info["settings"]
+        family = family_of(settings["family"])
+        preset = f"{settings['preset']}, " if settings["preset"] else ""
+        head = {"family": family.name, "made": f"{preset}seed {settings['seed']}, roomgen {info['roomgen_version']}"}
+        if "engine" in settings:
+            head["engine"] = " ".join(f"{k}={v}" for k, v in settings["engine"].items() if v not in (None, 0.0))
+        if info.get("inputs"):
+            head["inputs"] = ", ".join(f"{name} {path}" for name, path in info["inputs"].items())
+        head |= {"settings": info["settings_hash"], **_totals(info["totals"], family), "shards": f"{len(info['shards'])}"}
+        head |= _broken(info.get("broken", []))
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise DatasetError(
+            f"dataset.json does not say all that a summary does ({type(error).__name__}: {error}): it is damaged, or of another "
+            "version. Run `roomgen verify`, or make the dataset again."
+        ) from None
+    return pairs({name: printable(value) for name, value in head.items()})
 
 
 def _totals(totals: Mapping[str, Any], family: Family) -> dict[str, str]:
@@ -76,7 +88,7 @@ def _value(value: Any) -> str:
         return f"{value:.5g}"
     if isinstance(value, list):
         return ", ".join(_value(v) for v in value)
-    return str(value)
+    return printable(str(value))
 
 
 def materials_text(materials: Mapping[str, Mapping[str, float]]) -> str:
