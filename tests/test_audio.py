@@ -125,7 +125,10 @@ def test_a_small_file_that_decodes_to_gigabytes_is_refused_before_it_is_decoded(
 
 def test_hours_are_too_long_whatever_the_rate(tmp_path):
     path = tmp_path / "long.flac"
-    path.write_bytes(claiming(FLAC, 4 * 3600 * FS_HZ + 1))
+    mono = encode_flac(SOUND[:1], fs_hz=FS_HZ)
+    path.write_bytes(claiming(mono, 4 * 3600 * FS_HZ))
+    assert probe_audio(path).n_samples == 4 * 3600 * FS_HZ
+    path.write_bytes(claiming(mono, 4 * 3600 * FS_HZ + 1))
     with pytest.raises(BadAudio, match="at most 4 h"):
         probe_audio(path)
 
