@@ -13,19 +13,11 @@ from typing import Any
 
 from roomgen.datasets.sources.settings import OVERLAP_RULE
 from roomgen.errors import RoomgenError, suggest
-from roomgen.papers.parts import LEVELLED, OTHER_WALLS, OVERLAPPING, PARTS, WALLS, Given, Part
+from roomgen.papers import papers
+from roomgen.papers.parts import WALLS, Given, Paper, Part
 from roomgen.run.generate import generate
 from roomgen.store.folder import write_text
 from roomgen.text import duration
-
-PAPERS = {
-    "revrir": "RevRIR (Bitterman et al., Interspeech 2024): speech and responses of 110 rooms in one space",
-    "goetz": "Götz et al. (ICASSP 2023): contrastive acoustic parameters",
-    "mvsd": "MVSD (Ma et al., ECCV 2024): visual acoustic matching and dereverberation",
-    "mc-simclr": "MC-SimCLR (Jiang et al., ICASSP 2024): spatial sound events",
-    "icl": "ICL (Schmidt and Peters, DCASE 2023): device invariance of scene classification",
-}
-
 
 _DRAWN_WALLS = {
     "measured": "rooms whose RT60s spread over octave bands as in measured rooms",
@@ -41,9 +33,9 @@ def make_paper(
     Raises:
         RoomgenError: no such paper, or a part cannot be made (the error names it); parts before it stay.
     """
-    _check(name, given)
+    paper = _checked(name, given)
     done: list[dict[str, Any]] = []
-    for part in PARTS[name](root, given):
+    for part in paper.parts(root, given):
         try:
             settings, inputs = part.settings()
             summary = generate(
@@ -58,12 +50,12 @@ def make_paper(
         except RoomgenError as error:
             raise RoomgenError(f"part {part.name}: {error}", exit_code=error.exit_code) from None
         done.append({"part": part.name, "origin": part.origin, "real": part.real, **summary, "out": part.name})
-    result = {"paper": name, "title": PAPERS[name], "scale": given.scale, "seed": given.seed, "parts": done}
+    result = {"paper": name, "title": paper.title, "scale": given.scale, "seed": given.seed, "parts": done}
     if given.overlap:
         result["overlap"] = given.overlap
     if given.speech_level_db is not None:
         result["speech_level_db"] = given.speech_level_db
-    if name in OTHER_WALLS:
+    if "walls" in paper.takes:
         result["walls"] = given.walls
     kept = {**result, "parts": [{k: v for k, v in part.items() if k not in ("made", "seconds")} for part in done]}
     write_text(root / "paper.json", json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
@@ -93,8 +85,8 @@ def planned_parts(name: str, given: Given) -> dict[str, Part]:
     Raises:
         RoomgenError: no such paper.
     """
-    _check(name, given)
-    return {f"{name}-{part.name}.parquet": part for part in PARTS[name](Path(), given) if part.planned is not None}
+    parts = _checked(name, given).parts(Path(), given)
+    return {f"{name}-{part.name}.parquet": part for part in parts if part.planned is not None}
 
 
 def plans_text(written: Mapping[str, int]) -> str:
@@ -104,25 +96,26 @@ def plans_text(written: Mapping[str, int]) -> str:
     )
 
 
-def _check(name: str, given: Given) -> None:
-    if name not in PAPERS:
-        raise RoomgenError(f"unknown paper {name!r}.{suggest(name, PAPERS)} Papers: {', '.join(PAPERS)}.")
+def _checked(name: str, given: Given) -> Paper:
+    """Return the paper of a name, if it can be made of what is given."""
+    known = papers()
+    if name not in known:
+        raise RoomgenError(f"unknown paper {name!r}.{suggest(name, known)} Papers: {', '.join(known)}.")
     if not 0 < given.scale <= 100:
         raise RoomgenError(f"--scale {given.scale:g} is outside 0…100: 1 is the paper's size.")
     if given.walls not in WALLS:
         raise RoomgenError(f"unknown --walls {given.walls!r}.{suggest(given.walls, WALLS)} Walls: {', '.join(WALLS)}.")
-    if given.walls != "random" and name not in OTHER_WALLS:
-        raise RoomgenError(f"--walls {given.walls} is for {' and '.join(OTHER_WALLS)}: leave it out.")
-    if given.speech_level_db is not None and name not in LEVELLED:
-        raise RoomgenError(f"--speech-level {given.speech_level_db:g} is for {' and '.join(LEVELLED)}: leave it out.")
     if given.speech_level_db is not None and not -100 <= given.speech_level_db <= 0:
         raise RoomgenError(f"--speech-level {given.speech_level_db:g} must be from -100 to 0 dB re full scale, such as -26.")
     if not 0 <= given.overlap < 1:
         raise RoomgenError(f"--overlap {given.overlap:g} {OVERLAP_RULE}.")
-    if given.overlap and name not in OVERLAPPING:
-        raise RoomgenError(
-            f"--overlap {given.overlap:g} is for {' and '.join(OVERLAPPING)}, whose segments of speech may overlap: leave it out."
-        )
+    for choice in ("walls", "overlap", "speech_level_db"):
+        value = getattr(given, choice)
+        if value != getattr(Given(), choice) and choice not in known[name].takes:
+            takers = [other.name for other in known.values() if choice in other.takes]
+            shown = f"--{choice.removesuffix('_db').replace('_', '-')} {value if isinstance(value, str) else format(value, 'g')}"
+            raise RoomgenError(f"{shown} is for {' and '.join(takers)}: leave it out.")
+    return known[name]
 
 
 def _readme(result: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from roomgen.cli import app
 from roomgen.errors import RoomgenError
-from roomgen.papers import parts as paper_parts
+from roomgen.papers import papers
 from roomgen.papers.parts import Given
 from roomgen.run.verify import verify
 from roomgen.store.dataset import Dataset
@@ -153,7 +153,7 @@ def test_responses_of_other_devices_are_of_one_level_and_half_of_the_many_compre
     settings = Dataset(root / "many-dirs").info["settings"]
     assert settings["compress"] == 0.5
     assert sorted(settings["angles_deg"]) == [30.0 * i for i in range(12)]
-    parts_at_1 = {part.name: part for part in paper_parts.PARTS["icl"](root, Given())}
+    parts_at_1 = {part.name: part for part in papers()["icl"].parts(root, Given())}
     assert parts_at_1["many-dirs"].settings()[0].count == 1000
     assert parts_at_1["multi-dirs"].settings()[0].count == 25
 
@@ -224,7 +224,7 @@ def test_a_folder_of_esc_50_is_esc_50_by_its_folds(tmp_path):
             soundfile.write(tmp_path / "audio" / name, np.full(800, 0.1), 8000)
             rows.append(f"{name},{fold},{target},{category},{esc10},{target}{fold},A")
     (tmp_path / "meta" / "esc50.csv").write_text("\n".join(rows) + "\n")
-    scenes = next(paper_parts.PARTS["icl"](tmp_path, Given(events=tmp_path)))
+    scenes = next(papers()["icl"].parts(tmp_path, Given(events=tmp_path)))
     settings, _ = scenes.settings()
     assert (settings.corpus, settings.split_by, settings.folds["val"]) == ("esc50", "fold", (4,))
 
@@ -233,7 +233,7 @@ def test_stand_ins_have_every_class_in_every_split_at_any_scale(tmp_path):
     from roomgen.datasets.sources.plan import SourcesPlan
 
     for scale in (0.001, 0.05, 0.3, 1.0):
-        scenes = next(paper_parts.PARTS["icl"](tmp_path, Given(scale=scale)))
+        scenes = next(papers()["icl"].parts(tmp_path, Given(scale=scale)))
         plan = SourcesPlan(*scenes.settings())
         found, places = defaultdict(set), defaultdict(set)
         for shard in plan.shards:
@@ -249,10 +249,10 @@ def test_stand_ins_have_every_class_in_every_split_at_any_scale(tmp_path):
 
 
 def test_a_part_of_tau_keeps_its_splits(tau, tmp_path):
-    scenes = next(paper_parts.PARTS["icl"](tmp_path, Given(scenes=tau, scale=0.1)))
+    scenes = next(papers()["icl"].parts(tmp_path, Given(scenes=tau, scale=0.1)))
     counts = scenes.settings()[0].max_samples
     assert sum(counts.values()) == pytest.approx(0.1 * (139_620 + 29_680) / 10, abs=2)
-    assert next(paper_parts.PARTS["icl"](tmp_path, Given(scenes=tau))).settings()[0].max_samples == {}
+    assert next(papers()["icl"].parts(tmp_path, Given(scenes=tau))).settings()[0].max_samples == {}
 
 
 def test_folders_that_cannot_be_are_one_error_before_anything_is_made(tmp_path):
@@ -267,9 +267,9 @@ def test_folders_that_cannot_be_are_one_error_before_anything_is_made(tmp_path):
         ((tmp_path / "empty",), r"empty is not MicIRP"),
     ):
         with pytest.raises(RoomgenError, match=message) as caught:
-            list(paper_parts.PARTS["icl"](tmp_path, Given(dirs=folders)))
+            list(papers()["icl"].parts(tmp_path, Given(dirs=folders)))
         assert "\n" not in str(caught.value)
     shutil.rmtree(few)
     single = measured(tmp_path / "single", [f"SM57_50cm_{angle:03d}deg" for angle in (0, 45, 90, 180)])
     with pytest.raises(RoomgenError, match="single holds responses of 1 microphone, and train"):
-        list(paper_parts.PARTS["icl"](tmp_path, Given(dirs=(single,))))
+        list(papers()["icl"].parts(tmp_path, Given(dirs=(single,))))

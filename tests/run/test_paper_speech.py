@@ -2,14 +2,16 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
 
 from roomgen.errors import RoomgenError
+from roomgen.papers import papers
 from roomgen.papers.make import make_paper
-from roomgen.papers.parts import PARTS, Given
+from roomgen.papers.parts import Given
 from roomgen.run.generate import generate
 from roomgen.run.replay import compare_again
 from roomgen.run.verify import verify
@@ -49,7 +51,7 @@ def corpora(tmp_path_factory):
 
 def speech_parts(paper, root, given):
     """The parts of a paper that are speech, without its rooms."""
-    return {part.name: part for part in PARTS[paper](root, given) if part.name.endswith("speech")}
+    return {part.name: part for part in papers()[paper].parts(root, given) if part.name.endswith("speech")}
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +176,9 @@ def test_other_papers_take_several_corpora_of_speech_too(corpora, tmp_path, pape
 
 
 def test_a_paper_says_of_its_speech_what_it_is_and_how_it_was_cut(corpora, tmp_path, monkeypatch):
-    monkeypatch.setitem(PARTS, "goetz", lambda *args, own=PARTS["goetz"]: (p for p in own(*args) if p.name.endswith("speech")))
+    goetz = papers()["goetz"]
+    spoken = replace(goetz, parts=lambda *args: (part for part in goetz.parts(*args) if part.name.endswith("speech")))
+    monkeypatch.setitem(papers(), "goetz", spoken)
     given = Given(speech=(corpora / "speechocean762", corpora / "mine"), overlap=0.5, scale=SCALE)
     make_paper("goetz", tmp_path / "out", given, workers=0, progress=False)
     told = json.loads((tmp_path / "out" / "paper.json").read_text(encoding="utf-8"))

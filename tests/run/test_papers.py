@@ -9,8 +9,9 @@ import soundfile
 from roomgen.corpora import synthetic_scenes
 from roomgen.datasets.rooms.plan import RoomsPlan
 from roomgen.errors import RoomgenError
+from roomgen.papers import papers
 from roomgen.papers import parts as paper_parts
-from roomgen.papers.make import PAPERS, make_paper, paper_text, write_plans
+from roomgen.papers.make import make_paper, paper_text, write_plans
 from roomgen.papers.parts import Given
 from roomgen.run.verify import verify
 from roomgen.store.dataset import Dataset
@@ -56,7 +57,7 @@ def few_scenes():
 
 
 @pytest.fixture(scope="module")
-def papers(tmp_path_factory):
+def made(tmp_path_factory):
     """A function that makes a paper once and gives its folder and what came of it."""
     root, done = tmp_path_factory.mktemp("papers"), {}
 
@@ -68,9 +69,9 @@ def papers(tmp_path_factory):
     return made
 
 
-@pytest.mark.parametrize("name", PAPERS)
-def test_all_parts_are_made_and_say_what_is_a_stand_in(papers, name):
-    root, result = papers(name)
+@pytest.mark.parametrize("name", papers())
+def test_all_parts_are_made_and_say_what_is_a_stand_in(made, name):
+    root, result = made(name)
     assert [part["part"] for part in result["parts"]] == PARTS[name]
     assert {part["part"] for part in result["parts"] if not part["real"]} == STAND_INS[name]
     kept = json.loads((root / "paper.json").read_text(encoding="utf-8"))
@@ -87,9 +88,9 @@ def test_all_parts_are_made_and_say_what_is_a_stand_in(papers, name):
             assert "stand-in" in card or "in place of" in card or "drawn by roomgen" in card
 
 
-@pytest.mark.parametrize("name", PAPERS)
-def test_a_second_call_keeps_everything(papers, name):
-    root, first = papers(name)
+@pytest.mark.parametrize("name", papers())
+def test_a_second_call_keeps_everything(made, name):
+    root, first = made(name)
     before = {path: path.stat().st_mtime_ns for path in root.glob("*/data/*")}
     texts = {path: path.read_bytes() for path in (root / "paper.json", root / "README.md")}
     again = make_paper(name, root, Tiny(scale=SCALE), workers=0, progress=False)
@@ -100,15 +101,15 @@ def test_a_second_call_keeps_everything(papers, name):
     assert "was complete" not in paper_text(first)
 
 
-@pytest.mark.parametrize("name", PAPERS)
-def test_every_part_is_a_dataset_without_faults(papers, name):
-    root, _ = papers(name)
+@pytest.mark.parametrize("name", papers())
+def test_every_part_is_a_dataset_without_faults(made, name):
+    root, _ = made(name)
     for part in PARTS[name]:
         assert verify(root / part) == []
 
 
-def test_revrir_s_speakers_and_positions_are_apart(papers):
-    root, _ = papers("revrir")
+def test_revrir_s_speakers_and_positions_are_apart(made):
+    root, _ = made("revrir")
     rooms = Dataset(root / "rirs").table()
     assert rooms["room_id"].nunique() == 110
     assert set(rooms["fs_hz"]) == {8000}
@@ -119,8 +120,8 @@ def test_revrir_s_speakers_and_positions_are_apart(papers):
     assert not train & test
 
 
-def test_goetz_has_other_rooms_and_speakers_downstream(papers):
-    root, _ = papers("goetz")
+def test_goetz_has_other_rooms_and_speakers_downstream(made):
+    root, _ = made("goetz")
     sizes = [
         {tuple(row) for row in Dataset(root / f"{part}-rirs").table()[["length_m", "width_m", "height_m"]].to_numpy()}
         for part in ("upstream", "downstream")
@@ -130,8 +131,8 @@ def test_goetz_has_other_rooms_and_speakers_downstream(papers):
     assert not speakers[0] & speakers[1]
 
 
-def test_mvsd_keeps_rooms_and_speakers_of_its_test_unseen(papers):
-    root, _ = papers("mvsd")
+def test_mvsd_keeps_rooms_and_speakers_of_its_test_unseen(made):
+    root, _ = made("mvsd")
     table = Dataset(root / "paired-reverberant").table()
     assert {"train", "test_unseen", "test_seen"} <= set(table["split"])
     by = {split: set(part["room_id"]) for split, part in table.groupby("split", observed=True)}
@@ -143,8 +144,8 @@ def test_mvsd_keeps_rooms_and_speakers_of_its_test_unseen(papers):
     assert not set(Dataset(root / "paired-speech").table()["speaker"]) & set(Dataset(root / "unpaired-speech").table()["speaker"])
 
 
-def test_mc_simclr_scenes_have_four_channels_and_a_direction(papers):
-    root, _ = papers("mc-simclr")
+def test_mc_simclr_scenes_have_four_channels_and_a_direction(made):
+    root, _ = made("mc-simclr")
     table = Dataset(root / "scenes").table()
     assert set(table["n_channels"]) == {4}
     assert set(table["split"]) == {"noisy", "clean", "test"}
@@ -153,8 +154,8 @@ def test_mc_simclr_scenes_have_four_channels_and_a_direction(papers):
     assert table["class_name"].nunique() > 10
 
 
-def test_icl_s_new_devices_are_heard_in_the_test_alone(papers):
-    root, _ = papers("icl")
+def test_icl_s_new_devices_are_heard_in_the_test_alone(made):
+    root, _ = made("icl")
     table = Dataset(root / "scenes-by-device").table()
     heard = {split: set(part["device"]) for split, part in table.groupby("split", observed=True)}
     seen = {"A", "B", "C", "S1", "S2", "S3"}
@@ -187,15 +188,15 @@ def test_real_sources_in_rooms_that_are_stand_ins_are_not_called_real(tmp_path):
         ("mvsd", Given(speech=(tmp_path,)), "paired-reverberant"),
         ("icl", Given(scenes=tmp_path), "scenes-by-device"),
     ):
-        parts = {found.name: found for found in paper_parts.PARTS[name](tmp_path, given)}
+        parts = {found.name: found for found in papers()[name].parts(tmp_path, given)}
         assert parts[part.replace("reverberant", "speech").replace("-by-device", "")].real
         assert not parts[part].real
         assert "through stand-ins" in parts[part].origin
-    assert all(part.real for part in paper_parts.PARTS["mc-simclr"](tmp_path, Given(events=tmp_path)))
+    assert all(part.real for part in papers()["mc-simclr"].parts(tmp_path, Given(events=tmp_path)))
 
 
-def test_another_scale_in_the_same_folder_is_an_error_that_names_the_part(papers):
-    root, _ = papers("goetz")
+def test_another_scale_in_the_same_folder_is_an_error_that_names_the_part(made):
+    root, _ = made("goetz")
     with pytest.raises(RoomgenError, match=r"part upstream-rirs: .* rooms.count: 8 → 12"):
         make_paper("goetz", root, Given(scale=0.19), workers=0, progress=False)
 
