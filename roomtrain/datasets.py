@@ -10,7 +10,7 @@ from typing import Any
 import roomgen
 from roomgen.errors import DatasetError
 from roomgen.store.dataset import Dataset
-from roomgen.store.folder import DATASET_FILE
+from roomgen.store.folder import DATASET_FILE, inside_data
 from roomtrain.errors import RoomtrainError
 
 
@@ -19,7 +19,7 @@ def open_part(root: Path, part: str, *, family: str) -> Dataset:
 
     Raises:
         RoomtrainError: it is not there, or is not of that family.
-        DatasetError: it is damaged or of another schema.
+        DatasetError: it is not finished, lacks shards, is damaged, or of another schema.
     """
     folder = root / part
     if (root / DATASET_FILE).is_file():
@@ -36,7 +36,20 @@ def open_part(root: Path, part: str, *, family: str) -> Dataset:
     found = str(dataset.info["settings"].get("family"))
     if found != family:
         raise RoomtrainError(f"{folder} holds {found}, where {family} are needed: was it made by `roomgen paper`?")
+    _check_shards(dataset)
     return dataset
+
+
+def _check_shards(dataset: Dataset) -> None:
+    """Raise where shards that the dataset lists are not there whole: no training is to find that out after hours."""
+    shards = dataset.info.get("shards", [])
+    paths = [(inside_data(dataset.root, shard["name"]), shard["bytes"]) for shard in shards]
+    wrong = [path.name for path, size in paths if not path.is_file() or path.stat().st_size != size]
+    if wrong:
+        raise DatasetError(
+            f"{dataset.root}: {len(wrong)} of {len(shards)} shards are missing or not whole ({', '.join(wrong[:5])}"
+            f"{' …' if len(wrong) > 5 else ''}): fetch or make the dataset again, see `roomgen verify {dataset.root}`."
+        )
 
 
 def check_disjoint(what: str, groups: Mapping[str, Sequence[str]]) -> None:
@@ -67,12 +80,9 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
     """Return what results say of a dataset: its settings' hash, its size, and a hash over its shards' checksums.
 
     Raises:
-        DatasetError: it does not say what its shards are.
+        DatasetError: ``dataset.json`` does not say what its shards are.
     """
-    try:
-        sums = "".join(sorted(str(shard["sha256"]) for shard in dataset.info["shards"]))
-    except (KeyError, TypeError):
-        raise DatasetError(f"{dataset.root / DATASET_FILE} lists no shards with their sha256: it is damaged.") from None
+    sums = "".join(sorted(shard["sha256"] for shard in dataset.info["shards"]))
     return {
         "settings_hash": dataset.settings_hash,
         "samples": len(dataset),

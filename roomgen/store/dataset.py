@@ -89,10 +89,11 @@ class Dataset:
         if not self.info.get("complete"):
             raise DatasetError(_why_not_open(self.root))
         found = sum(shard["samples"] for shard in self.info["shards"])
-        if found != len(self):
+        if (found, self.info["settings_hash"]) != (len(self), self.settings_hash):
             raise DatasetError(
-                f"{self.root}: {MANIFEST_FILE} has {len(self)} rows, the shards of {DATASET_FILE} {found} samples: they are not of "
-                f"one dataset. Run `roomgen verify {self.root}`."
+                f"{self.root}: {MANIFEST_FILE} has {len(self)} rows of the settings {self.settings_hash}, the shards of "
+                f"{DATASET_FILE} have {found} samples of {self.info['settings_hash']}: they are not of one dataset. "
+                f"Run `roomgen verify {self.root}`, or make it again."
             )
 
     def __len__(self) -> int:
