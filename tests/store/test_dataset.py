@@ -1,6 +1,9 @@
 """A finished dataset, read by roomgen and by the tools that people have: WebDataset, pandas, pyarrow, DuckDB, tar."""
 
 import json
+import multiprocessing
+import pickle
+import shutil
 import tarfile
 
 import numpy as np
@@ -10,7 +13,9 @@ import pytest
 
 import roomgen
 from roomgen.errors import DatasetError, RoomgenError
+from roomgen.run.verify import verify
 from roomgen.store.columns import ROOMS
+from roomgen.store.info import read_info, write_info
 
 
 def test_open_counts_and_reads_by_number_and_key(made_once):
@@ -161,6 +166,75 @@ def test_a_folder_without_a_dataset_is_a_clear_error(tmp_path):
     (tmp_path / "dataset.json").write_text("{}")
     with pytest.raises(DatasetError, match="not finished"):
         roomgen.open(tmp_path)
+
+
+def test_an_old_manifest_does_not_open_while_its_dataset_is_made_anew(tiny):
+    info = read_info(tiny)
+    write_info(tiny, {**info, "complete": False})
+    with pytest.raises(DatasetError, match="is not finished"):
+        roomgen.open(tiny)
+    write_info(tiny, {**info, "shards": info["shards"][1:]})
+    with pytest.raises(DatasetError, match=r"18 rows .* 13 samples .* not of one dataset"):
+        roomgen.open(tiny)
+
+
+def lengths(ds, numbers, queue):
+    queue.put([(ds[number].key, ds[number].audio.shape[1]) for number in numbers])
+
+
+def test_a_dataset_goes_to_spawned_processes_by_its_path(made_once):
+    ds = roomgen.open(made_once)
+    first = ds[0]  # what is read already stays here
+    assert len(pickle.dumps(ds)) < 500
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=lengths, args=(ds, [0, 17], queue))
+    process.start()
+    assert queue.get(timeout=120) == [(ds[n].key, ds[n].row["n_samples"]) for n in (0, 17)]
+    process.join()
+    assert pickle.loads(pickle.dumps(ds))[0].key == first.key
+
+
+def test_members_are_read_without_decoding_and_a_key_without_the_whole_manifest(made_once, tmp_path, monkeypatch):
+    shutil.copytree(made_once, tmp_path / "shards")
+    path = tmp_path / "shards" / "manifest.parquet"
+    pq.write_table(pq.read_table(path), path, row_group_size=4)
+    groups = []
+    read = pq.ParquetFile.read_row_group
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", lambda self, group: groups.append(group) or read(self, group))
+    monkeypatch.setattr("roomgen.store.dataset.decode_audio", None)
+    monkeypatch.setattr(pd, "DataFrame", None)
+    ds = roomgen.open(tmp_path / "shards")
+    key = "room000003-000001"
+    assert json.loads(ds.member(key, "json"))["room_id"] == "room000003"
+    assert ds.member(key, "rir.wav")[:4] == b"RIFF"
+    assert len(groups) == 1
+    with pytest.raises(DatasetError, match=r"no member 'flac'; it has json, rir.wav"):
+        ds.member(key, "flac")
+
+
+def test_rows_are_the_same_in_groups_of_any_size(made_once, tmp_path):
+    shutil.copytree(made_once, tmp_path / "shards")
+    path = tmp_path / "shards" / "manifest.parquet"
+    expected = pq.read_table(path).to_pylist()
+    for size in (1, 5, 18, 100):
+        pq.write_table(pq.read_table(path), path, row_group_size=size)
+        assert repr([item.row for item in roomgen.open(tmp_path / "shards")]) == repr(expected)
+
+
+@pytest.mark.parametrize("where", ["/etc", "/", "C:\\data", "\\\\host\\share", "a\0b", "up\x1b[2J"])
+def test_an_input_is_followed_only_along_a_relative_path(tiny, tmp_path, where):
+    info = read_info(tiny)
+    write_info(tiny, {**info, "inputs": {"sources": where, "rirs": "../rirs"}})
+    ds = roomgen.open(tiny)
+    with pytest.raises(DatasetError, match=r"'sources' lies at .*relative to the dataset.* --input sources=DIR") as raised:
+        ds.inputs  # noqa: B018
+    assert str(raised.value).isprintable()
+    assert any("--input sources=DIR" in problem for problem in verify(tiny, deep=True))
+    assert ds.inputs_at({"sources": tmp_path}) == {"sources": tmp_path, "rirs": tiny / "../rirs"}
+    with pytest.raises(DatasetError, match=r"no input 'source'. Did you mean 'sources'"):
+        ds.inputs_at({"source": tmp_path})
+    assert any("input rirs is not at" in problem for problem in verify(tiny, deep=True, inputs={"sources": tmp_path}))
 
 
 def test_a_manifest_of_a_million_rows_filters_quickly_and_opens_lazily(made_once, tmp_path):
