@@ -9,7 +9,9 @@ import soundfile
 
 from roomgen.corpora import catalog_text, open_corpus
 from roomgen.corpora.base import BrokenFile
+from roomgen.datasets.sources.family import sources_settings
 from roomgen.errors import RoomgenError
+from roomgen.run.generate import generate
 
 
 def write(path, channels=1):
@@ -76,6 +78,30 @@ def test_the_fingerprint_follows_names_and_sizes(tmp_path):
     added = corpus.fingerprint()
     (tmp_path / "a").rename(tmp_path / "b")
     assert len({before, added, corpus.fingerprint()}) == 3
+
+
+@pytest.mark.parametrize("at", [60, -60])
+def test_the_fingerprint_follows_head_and_tail_of_files_of_one_size(tmp_path, at):
+    soundfile.write(tmp_path / "x.wav", np.zeros(80_000), 8000)
+    corpus = open_corpus("folder", tmp_path)
+    before, content = corpus.fingerprint(), bytearray((tmp_path / "x.wav").read_bytes())
+    content[at] ^= 1
+    (tmp_path / "x.wav").write_bytes(content)
+    assert corpus.fingerprint() != before
+    os.mkfifo(tmp_path / "pipe.wav")  # is no file, and nobody waits for it
+    corpus.fingerprint()
+
+
+def test_a_corpus_changed_between_kill_and_resume_is_noticed(tmp_path):
+    for i in range(4):
+        soundfile.write(tmp_path / f"{i}.wav", np.full(4000, 0.1 + 0.1 * i), 8000)
+    settings, inputs = sources_settings("folder", tmp_path, {"splits.shares": {"train": 1.0}, "shard_size": 1})
+    out = tmp_path / "out"
+    generate(settings, out, workers=0, progress=False, inputs=inputs)
+    (out / "data" / "train-000003.json").unlink()  # as if killed before its last shard
+    soundfile.write(tmp_path / "2.wav", np.full(4000, 0.35), 8000)  # of the same size
+    with pytest.raises(RoomgenError, match="the corpus folder has changed since the dataset was begun"):
+        generate(settings, out, workers=0, progress=False, inputs=inputs)
 
 
 def test_a_folder_without_audio_is_refused(tmp_path):

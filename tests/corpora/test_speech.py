@@ -419,6 +419,14 @@ def test_avspeech_divides_its_sorted_list_and_has_a_view(avspeech):
     assert view[13, 24] == pytest.approx([30, 100, 200], abs=3)
 
 
+def test_another_picture_is_another_avspeech(avspeech):
+    corpus = open_corpus("avspeech", avspeech)
+    before = corpus.fingerprint()
+    picture = avspeech / "img/v01.png"
+    picture.write_bytes(picture.read_bytes()[:-1] + b"x")
+    assert corpus.fingerprint() != before
+
+
 def test_avspeech_with_a_missing_or_damaged_part_is_broken(avspeech):
     corpus = open_corpus("avspeech", avspeech)
     (avspeech / "audio/v00.wav").unlink()
