@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib import import_module
 from inspect import cleandoc
 from pathlib import Path
-from typing import Any
+from textwrap import indent
 
 from roomgen.corpora.base import Corpus
 from roomgen.corpora.union import JOIN, Union, check_apart, labels, sorted_union
@@ -28,11 +29,6 @@ _CORPORA = {
     "synthetic": "synthetic:SyntheticEvents",
     "synthetic-scenes": "synthetic_scenes:SyntheticScenes",
 }
-
-
-def corpus_names() -> tuple[str, ...]:
-    """Return the names of all corpora."""
-    return tuple(_CORPORA)
 
 
 def corpus_class(name: str) -> type[Corpus]:
@@ -69,15 +65,10 @@ def open_corpus(name: str, root: Path | None, *, seed: int = 0, count: int | Non
     if not kind.embedded:
         if count is not None:
             raise RoomgenError(f"--count is for embedded corpora; {name} has the recordings that its folder holds.")
-        layout = "; ".join(line.strip() for line in kind.about.layout.strip().splitlines())
         if root is None:
-            raise RoomgenError(
-                f"the corpus {name} needs --root DIR: its folder, which looks like this: {layout}. It comes from {kind.about.url}"
-            )
+            raise RoomgenError(f"the corpus {name} needs --root DIR: its folder, which looks like this: {kind.about.origin}")
         if not root.is_dir():
-            raise RoomgenError(
-                f"{root} is not a folder; {kind.about.title} looks like this: {layout}. It comes from {kind.about.url}"
-            )
+            raise RoomgenError(f"{root} is not a folder; {kind.about.title} looks like this: {kind.about.origin}")
     return kind(root, seed=seed, count=count)
 
 
@@ -104,37 +95,26 @@ def open_corpora(name: str, roots: Sequence[Path], *, seed: int = 0, count: int 
     return Union(dict(zip(labels(name), members, strict=True)))
 
 
-def catalog() -> list[dict[str, Any]]:
+def catalog() -> list[dict[str, object]]:
     """Return what is to be known of every corpus, as plain values."""
-    entries = []
-    for name in _CORPORA:
-        kind = corpus_class(name)
-        about = kind.about
-        entries.append(
-            {
-                "name": name,
-                "title": about.title,
-                "kind": about.kind,
-                "embedded": kind.embedded,
-                "url": about.url,
-                "licence": about.licence,
-                "size": about.size,
-                "layout": cleandoc(about.layout),
-                "papers": list(about.papers),
-            }
-        )
-    return entries
+    kinds = {name: corpus_class(name) for name in _CORPORA}
+    return [
+        {"name": name, "embedded": kind.embedded, **asdict(kind.about), "layout": cleandoc(kind.about.layout)}
+        for name, kind in kinds.items()
+    ]
 
 
 def catalog_text() -> str:
     """Return the catalog for reading: a paragraph per corpus."""
     paragraphs = []
-    for entry in catalog():
-        papers = f"; for {', '.join(entry['papers'])}" if entry["papers"] else ""
-        where = "embedded in roomgen" if entry["embedded"] else entry["url"]
-        layout = "\n".join(f"    {line}" for line in entry["layout"].splitlines())
+    for name in _CORPORA:
+        kind = corpus_class(name)
+        about = kind.about
+        papers = f"; for {', '.join(about.papers)}" if about.papers else ""
+        where = "embedded in roomgen" if kind.embedded else about.url
+        layout = indent(cleandoc(about.layout), "    ")
         paragraphs.append(
-            f"{entry['name']}: {entry['title']} ({entry['kind']}{papers})\n  from     {where}\n  licence  {entry['licence']}\n"
-            f"  size     {entry['size']}\n{layout}"
+            f"{name}: {about.title} ({about.kind}{papers})\n  from     {where}\n  licence  {about.licence}\n"
+            f"  size     {about.size}\n{layout}"
         )
     return "\n\n".join(paragraphs)

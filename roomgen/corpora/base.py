@@ -86,6 +86,12 @@ class About:
     layout: str
     papers: tuple[str, ...] = ()
 
+    @property
+    def origin(self) -> str:
+        """How its folder looks and where it is from, in one line."""
+        layout = "; ".join(line.strip() for line in self.layout.strip().splitlines())
+        return f"{layout}. It comes from {self.url}"
+
 
 class Corpus(ABC):
     """A corpus in its folder (``root``), or an embedded one (``root`` None) that makes its recordings from a seed.
@@ -152,10 +158,7 @@ class Corpus(ABC):
 
     def layout_error(self, problem: str) -> RoomgenError:
         """Return the error of a folder that is not this corpus: what is wrong, and how it should look."""
-        layout = "; ".join(line.strip() for line in self.about.layout.strip().splitlines())
-        return RoomgenError(
-            f"{self.root} is not {self.about.title}: {problem}. It should look like this: {layout}. It comes from {self.about.url}"
-        )
+        return RoomgenError(f"{self.root} is not {self.about.title}: {problem}. It should look like this: {self.about.origin}")
 
 
 def fingerprint_of(root: Path, clips: Iterable[Clip], files: Callable[[Clip], Sequence[str]] | None = None) -> str:

@@ -32,7 +32,7 @@ class NotPlain(Exception):
     """A pickle that holds, or does, something else."""
 
 
-def load_plain(data: bytes) -> Any:
+def load_plain(data: bytes) -> object:
     """Return what a pickle holds: dictionaries, lists, tuples, sets, text, bytes, numbers and NumPy arrays of numbers.
 
     What a pickle names several times is one object in the result too.
@@ -57,8 +57,8 @@ class _Machine:
     """Stack, memo, and how many bytes may still be copied: each of the file twice, as text that is bytes that are an array."""
 
     def __init__(self, n_bytes: int) -> None:
-        self.stack: list[Any] = []
-        self.memo: dict[int, Any] = {}
+        self.stack: list[object] = []
+        self.memo: dict[int, object] = {}
         self.left = 2 * n_bytes + _FREE_BYTES
 
     def do(self, name: str, argument: Any) -> None:
@@ -78,13 +78,13 @@ class _Machine:
         elif name not in ("PROTO", "FRAME", "STOP"):
             raise NotPlain(f"has the instruction {name}, which plain data do not need")
 
-    def pop(self) -> Any:
+    def pop(self) -> object:
         value = self.stack.pop()
         if value is _MARK:
             raise NotPlain("takes more from its stack than it has put there")
         return value
 
-    def pop_all(self) -> list[Any]:
+    def pop_all(self) -> list[object]:
         """Return what lies above the last mark, and remove the mark."""
         mark = max(i for i, value in enumerate(self.stack) if value is _MARK)
         values = self.stack[mark + 1 :]
@@ -103,7 +103,7 @@ class _Machine:
             raise NotPlain("calls something that is no function")
         self.stack.append(function.answer(arguments, self.spend))
 
-    def fill(self, values: list[Any]) -> None:
+    def fill(self, values: list[object]) -> None:
         """Add values to the list or set, or pairs to the dictionary, on top of the stack."""
         into = self.stack[-1]
         if type(into) is list:
@@ -125,49 +125,51 @@ class _Machine:
 class _Named:
     """A name that a file asks for; nothing is imported."""
 
-    def __init__(self, module: Any, name: Any) -> None:
+    def __init__(self, module: object, name: object) -> None:
         builtin = module in ("builtins", "__builtin__") and name in ("bytes", "bytearray", "complex", "set", "frozenset")
         numpy = module in _MODULES and name in ("ndarray", "dtype", "_reconstruct", "_frombuffer", "scalar")
         if not (builtin or numpy or (module, name) == ("_codecs", "encode")):
             raise NotPlain(f"asks for {module}.{name}, which is not an array of numbers")
         self.name = name
 
-    def answer(self, arguments: tuple[Any, ...], spend: Callable[[int], None]) -> Any:
-        kinds = tuple(map(type, arguments))
-        if self.name == "encode" and kinds in ((str,), (str, str)) and arguments[1:] in ((), ("latin1",), ("latin-1",)):
-            spend(len(arguments[0]))
-            return arguments[0].encode("latin-1")  # how old protocols write bytes
-        if self.name in ("bytes", "bytearray") and kinds in ((), (bytes,)):  # a number would be so many zeros
-            spend(len(arguments[0]) if arguments else 0)
-            return bytes(*arguments) if self.name == "bytes" else bytearray(*arguments)
-        if self.name == "complex" and kinds == (float, float):
-            return complex(*arguments)
-        if self.name in ("set", "frozenset") and kinds == (list,):
-            spend(_BYTES_OF_A_VALUE * len(arguments[0]))
-            return (set if self.name == "set" else frozenset)(map(_hashable, arguments[0]))
-        if self.name == "dtype":
-            return _Type(arguments[0])
-        if self.name == "_reconstruct":
-            return _Array()
-        if self.name == "_frombuffer":
-            data, dtype, shape, order = arguments
-            return _Array().set((shape, dtype, order == "F", data), spend)
-        if self.name == "scalar":
-            return _Array().set(((), *arguments[:1], False, *arguments[1:]), spend)
+    def answer(self, arguments: tuple[object, ...], spend: Callable[[int], None]) -> object:
+        match self.name, arguments:
+            case "encode", (str(text),) | (str(text), "latin1" | "latin-1"):  # how old protocols write bytes
+                spend(len(text))
+                return text.encode("latin-1")
+            case "bytes", () | (bytes(),):  # of a number it would be so many zeros
+                return arguments[0] if arguments else b""
+            case "bytearray", (bytes(data),):
+                spend(len(data))
+                return bytearray(data)
+            case "complex", (float(real), float(imaginary)):
+                return complex(real, imaginary)
+            case "set" | "frozenset", (list(values),):
+                spend(_BYTES_OF_A_VALUE * len(values))
+                return (set if self.name == "set" else frozenset)(map(_hashable, values))
+            case "dtype", (str(code), *_):
+                return _Type(code)
+            case "_reconstruct", _:
+                return _Array()
+            case "_frombuffer", (data, dtype, shape, order):
+                return _Array().set((shape, dtype, order == "F", data), spend)
+            case "scalar", (dtype, data):
+                return _Array().set(((), dtype, False, data), spend)
         raise NotPlain(f"asks for {self.name} of something else")
 
 
 class _Type:
     """A dtype as a pickle describes it."""
 
-    def __init__(self, code: Any) -> None:
-        self.code, self.order = code, "="
+    def __init__(self, code: str) -> None:
+        self.code = code
+        self.order: object = "="
 
-    def set(self, state: tuple[Any, ...], _: Callable[[int], None]) -> None:
+    def set(self, state: tuple[object, ...], _: Callable[[int], None]) -> None:
         self.order = state[1]
 
     def dtype(self) -> np.dtype[Any]:
-        if not isinstance(self.code, str) or self.code[:1] not in "biufc" or not self.code[1:].isdecimal():
+        if self.code[:1] not in "biufc" or not self.code[1:].isdecimal():
             raise NotPlain(f"holds an array of {self.code!r}, not of numbers")
         return np.dtype(f"{self.order}{self.code}" if self.order in ("<", ">") else self.code)
 
@@ -175,9 +177,9 @@ class _Type:
 class _Array:
     """An array, which a pickle makes empty and fills later."""
 
-    values: Any = None
+    values: object = None
 
-    def set(self, state: tuple[Any, ...], spend: Callable[[int], None]) -> _Array:
+    def set(self, state: tuple[object, ...], spend: Callable[[int], None]) -> _Array:
         shape, dtype, fortran, data = state[-4:]
         if not isinstance(dtype, _Type) or not isinstance(data, bytes | bytearray) or not isinstance(shape, tuple):
             raise NotPlain("holds an array that is not of numbers")
@@ -193,7 +195,7 @@ class _Array:
         return self
 
 
-def _hashable(value: Any) -> Any:
+def _hashable(value: object) -> object:
     """Return a key, unless it could take for ever: as the hash of a tuple of tuples, and as integers without end that collide."""
     if value is None or type(value) in (str, bytes, bool, float) or (type(value) is int and -_INT64 <= value < _INT64):
         return value
@@ -204,12 +206,12 @@ class _Finished:
     """Puts arrays in place of what stood for them; each object is visited once, however often it is named."""
 
     def __init__(self) -> None:
-        self.known: dict[int, tuple[int, Any]] = {}
+        self.known: dict[int, tuple[int, object]] = {}
 
-    def of(self, value: Any) -> Any:
+    def of(self, value: object) -> object:
         return self._visited(value, 0)[1]
 
-    def _visited(self, value: Any, depth: int) -> tuple[int, Any]:
+    def _visited(self, value: object, depth: int) -> tuple[int, object]:
         """Return how many values one has, counted as often as they are named, and the value."""
         if id(value) not in self.known:
             if depth > _MOST_DEPTH:
@@ -219,7 +221,7 @@ class _Finished:
             raise NotPlain("names its values too often")
         return self.known[id(value)]
 
-    def _made(self, value: Any, depth: int) -> tuple[int, Any]:
+    def _made(self, value: object, depth: int) -> tuple[int, object]:
         if isinstance(value, _Array):
             if value.values is None:
                 raise NotPlain("holds an array without contents")
@@ -235,7 +237,7 @@ class _Finished:
         raise NotPlain("holds something that is neither a number nor text")
 
 
-def _pairs(values: list[Any]) -> dict[Any, Any]:
+def _pairs(values: list[object]) -> dict[object, object]:
     return dict(zip(map(_hashable, values[::2]), values[1::2], strict=True))
 
 

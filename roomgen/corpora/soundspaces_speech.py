@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +72,7 @@ class SoundSpacesSpeech(Corpus):
         """
         return _audio(self._contents(clip), what, clip.path)
 
-    def _contents(self, clip: Clip) -> dict[str, Any]:
+    def _contents(self, clip: Clip) -> dict[object, object]:
         try:
             contents = load_plain(read_bytes(self.folder, clip.path, most=_MOST_BYTES))
         except NotPlain as error:
@@ -82,7 +82,7 @@ class SoundSpacesSpeech(Corpus):
         return contents
 
 
-def _audio(contents: dict[str, Any], what: str, path: str) -> NDArray[np.float32]:
+def _audio(contents: dict[object, object], what: str, path: str) -> NDArray[np.float32]:
     audio = contents.get(what)
     if not isinstance(audio, np.ndarray) or audio.ndim != 1 or not len(audio) or audio.dtype.kind not in "fi":
         raise BrokenFile(path, f"has no {what}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from roomgen.corpora.base import BrokenFile
 
 VIEW_MEMBER = "view.jpg"
+_MOST_BYTES = 1 << 28  # of a panorama; a pickle can name one picture any number of times
 
 
 def decode_picture(data: bytes, *, name: str) -> NDArray[np.uint8]:
@@ -28,7 +28,7 @@ def decode_picture(data: bytes, *, name: str) -> NDArray[np.uint8]:
         raise BrokenFile(name, f"not readable as a picture ({type(error).__name__})") from None
 
 
-def panorama_of(pictures: Any, *, name: str) -> NDArray[np.uint8]:
+def panorama_of(pictures: object, *, name: str) -> NDArray[np.uint8]:
     """Return pictures of one viewpoint side by side as (height, width, 3).
 
     Args:
@@ -36,10 +36,14 @@ def panorama_of(pictures: Any, *, name: str) -> NDArray[np.uint8]:
         name: the file that they come from.
 
     Raises:
-        BrokenFile: no pictures, or of different heights.
+        BrokenFile: no pictures, of different heights, or far too large.
     """
-    tiles = [pictures] if isinstance(pictures, np.ndarray) and pictures.ndim == 3 else list(pictures or ())
-    good = all(isinstance(t, np.ndarray) and t.dtype == np.uint8 and t.ndim == 3 and t.shape[2] in (3, 4) for t in tiles)
-    if not tiles or not good or len({tile.shape[0] for tile in tiles}) > 1 or min(t.size for t in tiles) == 0:
+    given = pictures if isinstance(pictures, list | tuple) else [pictures]
+    tiles = [
+        t for t in given if isinstance(t, np.ndarray) and t.dtype == np.uint8 and t.ndim == 3 and t.shape[2] in (3, 4) and t.size
+    ]
+    if not tiles or len(tiles) < len(given) or len({tile.shape[0] for tile in tiles}) > 1:
         raise BrokenFile(name, "its pictures are not a panorama of 8-bit colours")
+    if sum(tile.size for tile in tiles) > _MOST_BYTES:
+        raise BrokenFile(name, f"has pictures of more than {_MOST_BYTES} bytes")
     return np.concatenate([tile[..., :3] for tile in tiles], axis=1)

@@ -386,6 +386,8 @@ def test_an_array_named_a_thousand_times_is_one_array_and_a_memo_has_no_holes():
         (scene(receiver_audio=np.zeros((2, 5))), "receiver_audio"),
         (scene(rgb=[]), "panorama"),
         (scene(rgb=[np.zeros((3, 3, 3), np.uint8), np.zeros((4, 3, 3), np.uint8)]), "panorama"),
+        (scene(rgb=[np.zeros((1000, 1000, 3), np.uint8)] * 100), "pictures of more than"),
+        (scene(receiver_audio=np.array([0.1, np.nan])), "not finite"),
         ([1, 2], "dict"),
         (scene(rir=Calls(print, "ran")), "asks for builtins.print"),
     ],
