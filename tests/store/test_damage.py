@@ -132,8 +132,16 @@ def sign(root: Path) -> None:
         shard |= {"bytes": mark["tar_bytes"], "sha256": mark["tar_sha256"]}
         info["files"] = {name: sha256_of(root / name) for name in info["files"]}
         write_info(root, info)
-    except (ValueError, TypeError, KeyError, AttributeError, UnicodeDecodeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         pass
+
+
+def content(data: bytes) -> object:
+    """What a mark says, however it is laid out and with what is left out where it is empty; the bytes of all others."""
+    try:
+        return {"broken": [], **json.loads(data)} if b"tar_sha256" in data else data
+    except ValueError:
+        return data
 
 
 CASES = [
@@ -158,7 +166,7 @@ def test_damage_is_told_and_ends_nothing(made_once, tmp_path, change, name, coun
     kept = {other: other.read_bytes() for other in (path, root / INFO, root / PATHS[MARK])}
     for number in range(count):
         change(path, choose)
-        same = path.read_bytes() == kept[path]
+        same = content(path.read_bytes()) == content(kept[path])
         if signed:
             sign(root)
         errors = read_all(root)
