@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from roomgen.report.canvas import new_figure
 from roomgen.store.folder import writing
 
 _OURS, _PEER, _BOTH = "#1f6fb4", "#e07b28", "#6b7280"
@@ -14,11 +15,7 @@ _OURS, _PEER, _BOTH = "#1f6fb4", "#e07b28", "#6b7280"
 
 def write_plot(results: dict[str, Any], path: Path) -> None:
     """Draw the results of the benchmarks "engines" and "rt60" as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(figsize=(13, 4.2))
     left, middle, right = figure.subplots(1, 3)
     _draw_times(left, results["engines"]["cases"])
     _draw_errors(middle, results["engines"]["accuracy"])
@@ -91,13 +88,9 @@ def _draw_rt60(axes: Any, rt60: dict[str, Any]) -> None:
 
 def write_realism_plot(results: dict[str, Any], path: Path) -> None:
     """Draw the results of the benchmark "realism" as a PNG: spectra of T30 of each set under those of measured rooms, and EDT."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     realism = results["realism"]
     sets = realism["simulated"]
-    figure = Figure(figsize=(2.2 * len(sets) + 3.6, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(figsize=(2.2 * len(sets) + 3.6, 3.6))
     *spectra, early = figure.subplots(1, len(sets) + 1, width_ratios=[*[1.0] * len(sets), 1.2])
     for axes, one in zip(spectra, sets, strict=True):
         _draw_spectra(axes, realism, one)

@@ -11,6 +11,7 @@ from typing import Any
 from bench.effort import Effort
 from bench.machine import machine
 from roomgen.errors import RoomgenError, suggest
+from roomgen.report.canvas import new_figure
 from roomgen.text import duration, pairs
 
 BENCHMARKS = ("engines", "rt60", "labels", "writer", "dataset", "manifest", "sources", "render", "panorama", "realism", "bras")
@@ -86,3 +87,4 @@ def _check_plot(path: Path) -> None:
         raise RoomgenError(f"--plot {path} is not a PNG: give a name that ends in .png")
     if not path.parent.is_dir():
         raise RoomgenError(f"--plot {path}: the folder {path.parent} does not exist.")
+    new_figure(figsize=(1.0, 1.0))  # refused here where there is nothing to draw with

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roomgen.acoustics.bands import fft_band_weights, octave_centers
+from roomgen.report.canvas import new_figure
 from roomgen.store.dataset import Item
 
 _FLOOR_DB = -70.0
@@ -21,9 +22,8 @@ def energy_decay_db(rir: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def draw_decay(item: Item, path: Path) -> None:
     """Write the picture as PNG."""
+    figure = new_figure(figsize=(9, 6.2))
     from matplotlib import colormaps
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
     row, rir = item.row, item.audio[0]
     time_ms = 1000.0 * np.arange(len(rir)) / item.fs_hz
@@ -31,8 +31,6 @@ def draw_decay(item: Item, path: Path) -> None:
     n_fft = 2 * len(rir)
     bands = np.fft.irfft(np.fft.rfft(rir, n_fft) * fft_band_weights(n_fft, item.fs_hz), n_fft)[:, : len(rir)]
 
-    figure = Figure(figsize=(9, 6.2), layout="constrained")
-    FigureCanvasAgg(figure)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1, 2])
     top.plot(time_ms, rir, linewidth=0.6, color="0.2")
     top.set_ylabel("pressure in Pa")

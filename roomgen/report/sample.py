@@ -9,6 +9,7 @@ import numpy as np
 
 from roomgen.audio import encode_wav
 from roomgen.errors import DatasetError
+from roomgen.report.canvas import new_figure
 from roomgen.report.decay_plot import draw_decay
 from roomgen.store.dataset import Item
 from roomgen.store.folder import writing
@@ -83,11 +84,7 @@ def _draw_audio(item: Item, path: Path) -> None:
 
 
 def _figure(*, shared: bool) -> tuple[Figure, tuple[Axes, Axes]]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 6.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(figsize=(9, 6.2))
     axes = figure.subplots(2, 1, sharex=shared, height_ratios=[1, 2])
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)

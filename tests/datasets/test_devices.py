@@ -5,10 +5,10 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
+from roomgen.acoustics.magnitude import magnitude_db
 from roomgen.cli import app
 from roomgen.datasets.devices.family import DevicesFamily, DevicesPlan, devices_settings
 from roomgen.errors import RoomgenError
-from roomgen.report.device_figures import magnitude_db, write_figures
 from roomgen.run.generate import generate
 from roomgen.run.replay import compare_again
 from roomgen.run.verify import verify
@@ -240,18 +240,6 @@ def test_measured_columns_are_those_of_the_audio():
     settings, _ = devices_settings("microphones", None, {})
     found = DevicesFamily().measured(settings, {}, audio)
     assert found == {"energy_db": pytest.approx(20 * np.log10(2)), "peak_s": 64 / 32000}
-
-
-def test_figures(tmp_path):
-    angles = tuple(float(angle) for angle in range(0, 360, 30))
-    make(tmp_path / "out", **{**FEW, "angles_deg": angles})
-    paths = write_figures(tmp_path / "out", tmp_path / "figures")
-    assert sorted(path.name for path in paths) == [
-        f"devices-{name}.{e}" for name in ("angles", "responses") for e in ("pdf", "png")
-    ]
-    assert all(path.stat().st_size > 5000 for path in paths)
-    first = {path.name: path.read_bytes() for path in paths}
-    assert {path.name: path.read_bytes() for path in write_figures(tmp_path / "out", tmp_path / "figures")} == first
 
 
 def test_levels_in_figures_are_those_of_the_response():

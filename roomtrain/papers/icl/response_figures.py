@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from roomgen.report.device_figures import magnitude_db
+from roomgen.acoustics.magnitude import magnitude_db
 from roomgen.store.dataset import Dataset
 from roomtrain import figures
 from roomtrain.datasets import open_part
