@@ -15,7 +15,7 @@ from bench.timing import best_s
 from bench.writer import ready_samples
 from roomgen.store.columns import ROOMS
 from roomgen.store.dataset import Dataset
-from roomgen.store.folder import DATA_FOLDER, MANIFEST_FILE
+from roomgen.store.folder import DATA_FOLDER, MANIFEST_FILE, Folder
 from roomgen.store.manifest import write_manifest
 from roomgen.store.schema import arrow_schema, parquet_writer, table_of
 from roomgen.text import table
@@ -31,7 +31,7 @@ def run(effort: Effort) -> dict[str, Any]:
     with TemporaryDirectory() as folder:
         root = Path(folder)
         stems = _write_shards(root, few, rows)
-        (write_s,) = best_s(1, lambda: write_manifest(root, stems, schema))
+        (write_s,) = best_s(1, lambda: write_manifest(Folder(root), stems, schema))
         path = root / MANIFEST_FILE
         read_s, table_s, all_s = best_s(
             effort.repeats,

@@ -18,7 +18,7 @@ from roomgen.datasets.rooms.family import AUDIO_MEMBER, make
 from roomgen.datasets.rooms.plan import RoomsPlan
 from roomgen.datasets.rooms.settings import load_settings
 from roomgen.store.columns import ROOMS
-from roomgen.store.folder import DATA_FOLDER
+from roomgen.store.folder import Folder
 from roomgen.store.samples import Sample
 from roomgen.store.schema import arrow_schema
 from roomgen.store.shard import ShardWriter
@@ -69,9 +69,10 @@ def ready_samples(count: int) -> list[Sample]:
 
 def _write(root: Path, samples: list[Sample]) -> None:
     shutil.rmtree(root, ignore_errors=True)
-    (root / DATA_FOLDER).mkdir(parents=True)
+    store = Folder(root)
+    store.make()
     schema, place = arrow_schema("0" * 16, ROOMS), {"split": "train", "audio_member": AUDIO_MEMBER}
-    with ShardWriter(root, "train-000000", schema=schema, settings_hash="0" * 16, **place) as writer:
+    with ShardWriter(store, "train-000000", schema=schema, settings_hash="0" * 16, **place) as writer:
         for sample in samples:
             writer.add(sample)
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from roomgen.errors import suggest
-from roomgen.store.folder import lock, writing
+from roomgen.store.folder import writing
+from roomgen.store.lock import lock
 from roomtrain.errors import RoomtrainError
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import torch
 from lightning_fabric import Fabric
 
-from roomgen.store.folder import lock, write_text, writing
+from roomgen.store.folder import write_text, writing
+from roomgen.store.lock import lock
 from roomgen.store.seal import is_json_intact, sealed_json
 from roomtrain.checkpoint import BEST, write_weights
 from roomtrain.claims import claim, claimed, read_claim

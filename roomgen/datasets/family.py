@@ -10,20 +10,32 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from roomgen.errors import DatasetError
-from roomgen.settings import CommonSettings
+from roomgen.settings import CommonSettings, check_settings
 from roomgen.store.columns import Column
 from roomgen.store.samples import Sample
 
 Inputs = Mapping[str, Path]
 """Name of an input (``corpus``, ``rirs``, …) to its folder or file."""
+
+Row = Mapping[str, Any]
+"""Columns of a sample in the manifest; which ones hangs on the family."""
+
+SettingsOf = TypeVar("SettingsOf", bound=CommonSettings)
+Unit = TypeVar("Unit")
+"""What a plan says of one sample, or of a few that are made together."""
+
+LARGEST_SHARD = 1000
+LEAST_SHARDS, LEAST_IN_SHARD = 8, 16
+"""A loader with several workers, or several machines, share a split out shard by shard."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +53,18 @@ class ShardPlan:
         return f"{self.split}-{self.index:06d}"
 
 
-def shards_of(split_sizes: Mapping[str, int], shard_size: int) -> tuple[ShardPlan, ...]:
-    """Return all shards, split by split."""
+def shards_of(split_sizes: Mapping[str, int], shard_size: int | None) -> tuple[ShardPlan, ...]:
+    """Return all shards, split by split.
+
+    Args:
+        split_sizes: samples of each split.
+        shard_size: samples of a shard; None: as many as give the first split at least eight shards, up to 1000, if those
+            eight have at least 16 samples each.
+    """
+    if shard_size is None:
+        first, shard_size = next(iter(split_sizes.values()), 0), LARGEST_SHARD
+        if first >= LEAST_SHARDS * LEAST_IN_SHARD:
+            shard_size = min(-(-first // LEAST_SHARDS), LARGEST_SHARD)
     return tuple(
         ShardPlan(split, number, start, min(shard_size, total - start))
         for split, total in split_sizes.items()
@@ -71,28 +93,36 @@ class Broken:
     counts: bool = True
 
 
-class Plan(Protocol):
+@dataclass(frozen=True)
+class Chunk(Generic[Unit]):
+    """A few samples of one shard, as they travel to a worker."""
+
+    split: str
+    units: Sequence[Unit]
+
+
+class Plan(ABC, Generic[SettingsOf, Unit]):
     """Which sample stands in which shard; a pure function of settings and inputs."""
 
-    @property
-    def shards(self) -> tuple[ShardPlan, ...]: ...
+    settings: SettingsOf
+    split_sizes: dict[str, int]
+    """Samples of each split, in the order of the shards."""
+    broken: tuple[Broken, ...] = ()
+    """What was found unusable while planning."""
+    files: int = 0
+    """Input files that could be broken; 0 where there are none."""
 
-    @property
-    def split_sizes(self) -> dict[str, int]: ...
+    @cached_property
+    def shards(self) -> tuple[ShardPlan, ...]:
+        """All shards, split by split."""
+        return shards_of(self.split_sizes, self.settings.shard_size)
 
-    @property
-    def broken(self) -> tuple[Broken, ...]: ...
+    def __len__(self) -> int:
+        return sum(self.split_sizes.values())
 
-    @property
-    def files(self) -> int:
-        """Input files that could be broken; 0 where there are none."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def chunks(self, shard: ShardPlan) -> Iterator[Sequence[Any]]:
-        """Yield the shard's samples, a few at a time and in their order, as what travels to a worker."""
-        ...
+    @abstractmethod
+    def chunks(self, shard: ShardPlan) -> Iterator[Sequence[Unit]]:
+        """Yield the shard's samples, a few at a time and in their order."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +136,16 @@ class Card:
     tags: tuple[str, ...]
 
 
-class Family(ABC):
-    """One family; see the module's text. Instances carry nothing."""
+class Job(ABC, Generic[SettingsOf, Unit]):
+    """One dataset of a family: its settings, where its inputs lie, and what follows from them. See the module's text.
+
+    What is costly (the plan, opened inputs) is made when it is asked for, and kept. A job travels to a worker as its settings and
+    the paths of its inputs.
+
+    Args:
+        settings: of the dataset.
+        inputs: folders or files that it is made from.
+    """
 
     name: ClassVar[str]
     unit: ClassVar[str]
@@ -120,46 +158,63 @@ class Family(ABC):
     counts: ClassVar[Mapping[str, str]] = {}
     """Columns whose distinct values are counted, with what they are."""
 
+    def __init__(self, settings: SettingsOf, inputs: Inputs | None = None) -> None:
+        self.settings, self.inputs = settings, dict(inputs or {})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _job_again, (self.name, self.settings.model_dump_json(), self.inputs)
+
+    @property
     @abstractmethod
-    def columns(self, settings: Any) -> tuple[Column, ...]:
-        """Return the columns of the manifest."""
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of the manifest."""
+
+    @property
+    @abstractmethod
+    def members(self) -> tuple[str, ...]:
+        """The endings of every sample's members, sorted."""
+
+    @property
+    @abstractmethod
+    def plan(self) -> Plan[SettingsOf, Unit]:
+        """The plan; errors in settings or inputs are raised here, before anything is written."""
 
     @abstractmethod
-    def members(self, settings: Any) -> tuple[str, ...]:
-        """Return the endings of every sample's members, sorted."""
-
-    @abstractmethod
-    def plan(self, settings: Any, inputs: Inputs) -> Plan:
-        """Return the plan; errors in settings or inputs are raised here, before anything is written."""
-
-    @abstractmethod
-    def make(self, settings: Any, inputs: Inputs, split: str, units: Sequence[Any]) -> Iterator[Sample | Broken]:
+    def make(self, chunk: Chunk[Unit]) -> Iterator[Sample | Broken]:
         """Yield the samples of one of the plan's chunks; runs in a worker."""
 
     @abstractmethod
-    def again(self, settings: Any, inputs: Inputs, row: Mapping[str, Any]) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Return (channel, time) audio and the measured columns of a sample, made anew from its row."""
+    def remake(self, row: Row) -> Sample:
+        """Return a sample made anew from its row.
+
+        Raises:
+            RoomgenError: what it was made from is no longer there.
+        """
 
     @abstractmethod
-    def measured(self, settings: Any, row: Mapping[str, Any], audio: NDArray[np.float32]) -> dict[str, Any]:
+    def measured(self, row: Row, audio: NDArray[np.float32]) -> dict[str, Any]:
         """Return the columns that are measured in the audio of a sample, measured anew."""
 
     @abstractmethod
-    def card(self, settings: Mapping[str, Any], totals: Mapping[str, Any]) -> Card:
+    def card(self, totals: Mapping[str, Any]) -> Card:
         """Return what the dataset's card says."""
 
-    def prepare(self, settings: Any) -> None:  # noqa: B027 (most families have nothing to do)
-        """Do once, before workers start, what each of them would otherwise do (compile)."""
-
-    def check(self, settings: Any) -> None:  # noqa: B027 (most families need nothing special)
+    def check(self) -> None:
         """Raise a RoomgenError where this machine cannot make such a dataset; called before anything is written."""
 
+    def prepare(self) -> None:
+        """Do once, before samples are made, what each worker would otherwise do (compile), or what takes long (hash inputs)."""
+
+
+AnyJob: TypeAlias = Job[Any, Any]
+Family: TypeAlias = type[AnyJob]
+"""A family is the class of its jobs: name, what a sample is called, and what sums a dataset up."""
 
 _FAMILIES = {
-    "rooms": "roomgen.datasets.rooms.family:RoomsFamily",
-    "devices": "roomgen.datasets.devices.family:DevicesFamily",
-    "sources": "roomgen.datasets.sources.family:SourcesFamily",
-    "renders": "roomgen.datasets.renders.family:RendersFamily",
+    "rooms": "roomgen.datasets.rooms.family:RoomsJob",
+    "devices": "roomgen.datasets.devices.family:DevicesJob",
+    "sources": "roomgen.datasets.sources.family:SourcesJob",
+    "renders": "roomgen.datasets.renders.family:RendersJob",
 }
 
 
@@ -172,17 +227,20 @@ def family_of(name: str) -> Family:
     if name not in _FAMILIES:
         raise DatasetError(f"unknown family of datasets {name!r}; this roomgen knows {', '.join(_FAMILIES)}.")
     module, _, attribute = _FAMILIES[name].partition(":")
-    family: Family = getattr(import_module(module), attribute)()
+    family: Family = getattr(import_module(module), attribute)
     return family
 
 
-def settings_of(tree: Mapping[str, Any]) -> tuple[Family, Any]:
-    """Return family and settings that a tree of plain values (``dataset.json``) describes.
+def job_of(tree: Mapping[str, Any], inputs: Inputs | None = None) -> AnyJob:
+    """Return the job whose settings are a tree of plain values (those of ``dataset.json``).
 
     Raises:
         RoomgenError: they are not valid.
     """
-    from roomgen.settings import check_settings
-
     family = family_of(str(tree.get("family")))
-    return family, check_settings(tree, model=family.settings_model)
+    return family(check_settings(tree, model=family.settings_model), inputs)
+
+
+def _job_again(name: str, settings_json: str, inputs: dict[str, Path]) -> AnyJob:
+    family = family_of(name)
+    return family(family.settings_model.model_validate_json(settings_json), inputs)

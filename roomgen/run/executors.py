@@ -1,9 +1,9 @@
-"""Work on this machine: processes that make samples, and results in the order in which they were asked for.
+"""Where work is done: in this process, or in processes of this machine; results come in the order in which they were asked for.
 
-Samples are made in chunks, many of them to a shard, so that two workers are twice as fast as one however few shards there are.
-Only the order of the chunks decides what is written: the bytes do not depend on the number of workers.
+An executor has one method, ``map``; another one (of a cluster's scheduler) needs no more. Only the order of tasks decides what is
+written: bytes do not depend on the executor.
 
-Each worker has a pipe of its own and nothing is shared. ``concurrent.futures`` would share one queue of results, and whoever
+Each process has a pipe of its own and nothing is shared. ``concurrent.futures`` would share one queue of results, and whoever
 kills a worker in the middle of a result leaves a thread behind that waits for the rest of it for ever.
 """
 
@@ -14,21 +14,49 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import Any, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from roomgen.errors import RoomgenError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+Tick: TypeAlias = Callable[[int], object]
+"""Tells of samples that were made, while a task goes on."""
 
-_AHEAD = 8  # chunks a worker may run ahead of the writer: enough to hide one slow room, little enough to hold in memory
-_WAITING = 2  # tasks in a worker's pipe: while its result is fetched it has the next one
+_AHEAD = 8  # results a worker may run ahead of who takes them: enough to hide one slow room, little enough to hold in memory
+_TELL_S = 0.2  # between two messages of a worker that is at work
 
 # One thread per worker: libraries that start a thread per core would put workers × cores of them on the machine.
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "PRA_NUM_THREADS")
+
+
+class Executor(Protocol):
+    """What does tasks."""
+
+    def map(
+        self, function: Callable[[Task, Tick], Result], tasks: Iterable[Task], *, tick: Tick, queue: int = 1
+    ) -> Generator[Result, None, None]:
+        """Yield ``function(task, tick)`` for every task, in order.
+
+        Args:
+            function: it, its tasks and results travel between processes; a worker gets it once and keeps it.
+            tasks: taken as they are needed.
+            tick: called here with the numbers that the function tells.
+            queue: tasks that a worker holds: 2 so that it has the next one while its result is fetched, 1 where tasks are long.
+
+        Raises:
+            RoomgenError: a worker was killed (most often: memory ran out); and whatever the function raises.
+        """
+        ...
+
+
+def executor_of(workers: int) -> Executor:
+    """Return this process (0 workers), or processes of this machine."""
+    return Processes(workers) if workers else Here()
 
 
 def available_cores() -> int:
@@ -36,53 +64,63 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def ordered_map(function: Callable[[Task], Result], tasks: Iterable[Task], *, workers: int) -> Generator[Result, None, None]:
-    """Yield ``function(task)`` for every task, in order, computed by worker processes.
+class Here:
+    """This process."""
 
-    Args:
-        function: a function at the top of a module; its tasks and results travel between processes.
-        workers: number of processes; 0 computes here, in this process.
-
-    Raises:
-        RoomgenError: a worker was killed (most often: memory ran out); and whatever the function raises.
-    """
-    if workers == 0:
-        yield from map(function, tasks)
-        return
-    team: dict[Connection, SpawnProcess] = {}
-    try:
-        _start(team, function, workers)
-        yield from _in_order(list(team), iter(tasks))
-    finally:
-        # Also reached when the reader stops early or is interrupted: nobody waits for a room that takes minutes.
-        for pipe, process in team.items():
-            process.kill()
-            process.join()
-            pipe.close()
+    def map(
+        self, function: Callable[[Task, Tick], Result], tasks: Iterable[Task], *, tick: Tick, queue: int = 1
+    ) -> Generator[Result, None, None]:
+        yield from (function(task, tick) for task in tasks)
 
 
-def _in_order(pipes: list[Connection], tasks: Iterator[Any]) -> Iterator[Any]:
+class Processes:
+    """Processes of this machine."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+
+    def map(
+        self, function: Callable[[Task, Tick], Result], tasks: Iterable[Task], *, tick: Tick, queue: int = 1
+    ) -> Generator[Result, None, None]:
+        team: dict[Connection, SpawnProcess] = {}
+        try:
+            _start(team, function, self._workers)
+            yield from _in_order(list(team), iter(tasks), tick, queue)
+        finally:
+            # Also reached when the reader stops early or is interrupted: nobody waits for a room that takes minutes.
+            for pipe, process in team.items():
+                process.kill()
+                process.join()
+                pipe.close()
+
+
+def _in_order(pipes: list[Connection], tasks: Iterator[Any], tick: Tick, queue: int) -> Iterator[Any]:
     """Hand out tasks, collect results as they come, and yield them in the order of the tasks."""
     at_work: dict[Connection, list[int]] = {pipe: [] for pipe in pipes}
     done: dict[int, Any] = {}
     asked = given = 0
     more = True
     while more or given < asked:
-        for pipe, numbers in at_work.items():
-            while more and len(numbers) < _WAITING and asked - given < _AHEAD * len(pipes):
-                try:
-                    task = next(tasks)
-                except StopIteration:
-                    more = False
-                    break
-                _send(pipe, task)
-                numbers.append(asked)
-                asked += 1
+        for held in range(queue):  # everybody has one before anybody has two
+            for pipe, numbers in at_work.items():
+                if more and len(numbers) <= held and asked - given < _AHEAD * len(pipes):
+                    try:
+                        task = next(tasks)
+                    except StopIteration:
+                        more = False
+                        break
+                    _send(pipe, task)
+                    numbers.append(asked)
+                    asked += 1
         busy = [pipe for pipe, numbers in at_work.items() if numbers]
-        ready = wait(busy, timeout=0 if given in done else None)
+        ready = wait(busy, timeout=0 if given in done else None) if busy else []
         for pipe in busy:
             if pipe in ready:
-                done[at_work[pipe].pop(0)] = _receive(pipe)
+                kind, value = _receive(pipe)
+                if kind == "tick":
+                    tick(value)
+                else:
+                    done[at_work[pipe].pop(0)] = value
         if given in done:
             yield done.pop(given)
             given += 1
@@ -95,14 +133,14 @@ def _send(pipe: Connection, task: Any) -> None:
         raise _died() from None
 
 
-def _receive(pipe: Connection) -> Any:
+def _receive(pipe: Connection) -> tuple[Literal["tick", "done"], Any]:
     try:
-        failed, result = pipe.recv()
+        kind, value = pipe.recv()
     except (EOFError, OSError):
         raise _died() from None
-    if failed:
-        raise result
-    return result
+    if kind == "failed":
+        raise value
+    return kind, value
 
 
 def _died() -> RoomgenError:
@@ -113,7 +151,7 @@ def _died() -> RoomgenError:
     )
 
 
-def _start(team: dict[Connection, SpawnProcess], function: Callable[[Any], Any], workers: int) -> None:
+def _start(team: dict[Connection, SpawnProcess], function: Callable[..., Any], workers: int) -> None:
     context = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks, but not the threads
     with _one_thread_each(), _without_interrupts():
         for _ in range(workers):
@@ -124,7 +162,7 @@ def _start(team: dict[Connection, SpawnProcess], function: Callable[[Any], Any],
             team[ours] = process
 
 
-def _serve(pipe: Connection, function: Callable[[Any], Any]) -> None:
+def _serve(pipe: Connection, function: Callable[..., Any]) -> None:
     """Be a worker: answer tasks until the pipe ends."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
@@ -132,11 +170,30 @@ def _serve(pipe: Connection, function: Callable[[Any], Any]) -> None:
             task = pipe.recv()
         except EOFError:
             return
+        told = _Told(pipe)
         try:
-            answer = (False, function(task))
+            answer = ("done", function(task, told))
         except Exception as error:
-            answer = (True, error)
+            answer = ("failed", error)
+        told.now()
         pipe.send(answer)
+
+
+class _Told:
+    """Sends what a function tells, a few times a second."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe, self._count, self._next = pipe, 0, time.monotonic() + _TELL_S
+
+    def __call__(self, count: int) -> None:
+        self._count += count
+        if time.monotonic() >= self._next:
+            self.now()
+
+    def now(self) -> None:
+        if self._count:
+            self._pipe.send(("tick", self._count))
+        self._count, self._next = 0, time.monotonic() + _TELL_S
 
 
 def _end_with_parent() -> None:

@@ -5,48 +5,37 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import re
 import time
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from functools import partial
 from importlib.metadata import version
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 import roomgen
-from roomgen.datasets.family import Broken, Family, Inputs, Plan, ShardPlan, family_of
+from roomgen.datasets.family import AnyJob, Broken, Chunk, Inputs, ShardPlan, family_of
 from roomgen.errors import DatasetError, RoomgenError
 from roomgen.run.card import card
-from roomgen.run.executors import ordered_map
+from roomgen.run.executors import Tick, executor_of
+from roomgen.run.totals import totals_of
 from roomgen.settings import CommonSettings, differing_keys
 from roomgen.store.columns import SCHEMA_VERSION
-from roomgen.store.folder import (
-    CARD_FILE,
-    DATA_FOLDER,
-    DATASET_FILE,
-    MANIFEST_FILE,
-    TEMPORARY_PREFIX,
-    lock,
-    sha256_of,
-    write_text,
-    writing,
-)
+from roomgen.store.folder import CARD_FILE, DATA_FOLDER, DATASET_FILE, MANIFEST_FILE, Folder, sha256_of
 from roomgen.store.info import read_info, write_info
-from roomgen.store.manifest import summarize, write_manifest
+from roomgen.store.lock import LOCK_FILE, lock
+from roomgen.store.manifest import write_manifest
 from roomgen.store.samples import Sample
 from roomgen.store.schema import arrow_schema
-from roomgen.store.shard import ShardWriter, is_complete, read_mark
+from roomgen.store.shard import Mark, ShardWriter, check_files, read_mark
 
+Made: TypeAlias = Sample | Broken
+ShardTask: TypeAlias = tuple[ShardPlan, list[Chunk[Any]]]
+"""A shard and its samples, some at a time, as they travel to a worker."""
 
-class Chunk(NamedTuple):
-    """A few samples of one shard, as they travel to a worker."""
-
-    family: str
-    settings_json: str
-    inputs: tuple[tuple[str, Path], ...]
-    split: str
-    units: Sequence[Any]
-    last: bool
-    """Whether it ends its shard."""
+_OF_SHARD = re.compile(rf"{DATA_FOLDER}/.+-\d+\.(json|parquet|tar)")
+_SHARDS_EACH = 8  # of a worker: with fewer, one would wait long for another's last shard
 
 
 def generate(
@@ -74,122 +63,144 @@ def generate(
         RoomgenError: the folder holds something else or a dataset of other settings, cannot be written, or a sample cannot be
             made; too many inputs are broken. What was finished stays.
     """
-    family, inputs = family_of(settings.family), dict(inputs or {})
-    family.check(settings)
-    plan = family.plan(settings, inputs)
-    _check_broken(plan, plan.broken, max_broken)
-    schema = arrow_schema(settings.hash(), family.columns(settings))
-    with _folder_of(root, settings, inputs, overwrite=overwrite):
-        missing = [shard for shard in plan.shards if not _is_done(root, shard, settings)]
-        if missing:
-            family.prepare(settings)
-        begun = time.perf_counter()
+    job = family_of(settings.family)(settings, inputs)
+    job.check()
+    plan, store = job.plan, Folder(root)
+    _check_broken(job, plan.broken, max_broken)
+    with _held(store, job, overwrite=overwrite):
+        marks = {shard: mark for shard in plan.shards if (mark := _finished(store, shard, job)) is not None}
+        broken = [*plan.broken, *chain.from_iterable(map(_broken_in, marks.values()))]
+        _check_broken(job, broken, max_broken)
+        missing = [shard for shard in plan.shards if shard not in marks]
         made = sum(shard.count for shard in missing)
-        broken = list(plan.broken)
-        with _progress(len(plan), len(plan) - made, family.unit, show=progress) as bar:
-            results = ordered_map(make_chunk, _chunks(plan, missing, settings, inputs), workers=workers)
-            with contextlib.closing(results):
-                for shard in missing:
-                    writer = ShardWriter(
-                        root,
-                        shard.stem,
-                        schema=schema,
-                        settings_hash=settings.hash(),
-                        split=shard.split,
-                        audio_member=family.audio_member,
-                    )
-                    with writer:
-                        last = False
-                        while not last:
-                            last, samples = next(results)
-                            for sample in samples:
-                                if isinstance(sample, Broken):
-                                    writer.leave_out(sample)
-                                    broken.append(sample)
-                                else:
-                                    writer.add(sample)
-                                bar.update()
-                        _check_broken(plan, broken, max_broken)
+        begun = time.perf_counter()
+        if missing:
+            job.prepare()
+            with (
+                _progress(len(plan), len(plan) - made, job.unit, show=progress) as bar,
+                contextlib.closing(write_shards(job, store, missing, workers=workers, tick=bar.update)) as written,
+            ):
+                for mark in written:
+                    broken += _broken_in(mark)
+                    _check_broken(job, broken, max_broken)
         seconds = time.perf_counter() - begun
-        return {
-            **_finish(root, plan, family, settings, inputs, max_broken),
-            "made": made,
-            "seconds": round(seconds, 3),
-            "out": str(root),
-        }
+        return {**finish(job, store), "made": made, "seconds": round(seconds, 3), "out": str(root)}
 
 
-def make_chunk(chunk: Chunk) -> tuple[bool, list[Sample | Broken]]:
-    """Make the samples of a chunk; runs in a worker."""
-    family, settings = _settings_of(chunk.family, chunk.settings_json)
-    return chunk.last, list(family.make(settings, dict(chunk.inputs), chunk.split, chunk.units))
+def write_shards(
+    job: AnyJob, store: Folder, shards: Sequence[ShardPlan], *, workers: int, tick: Tick
+) -> Generator[Mark, None, None]:
+    """Make shards and yield their marks, in order.
+
+    A worker makes and writes whole shards, and nothing but marks comes back. Where there are few shards to a worker, all workers
+    make parts of each, which are written here: two are twice as fast as one however few there are.
+    """
+    executor = executor_of(workers)
+    tasks = ((shard, [Chunk(shard.split, units) for units in job.plan.chunks(shard)]) for shard in shards)
+    if workers < 2 or len(shards) >= _SHARDS_EACH * workers:
+        yield from executor.map(partial(_write_whole, job, store), tasks, tick=tick)
+        return
+    few = list(tasks)
+    chunks = chain.from_iterable(chunks for _, chunks in few)
+    with contextlib.closing(executor.map(partial(_make, job), chunks, tick=tick, queue=2)) as results:
+        for shard, its_chunks in few:
+            yield write_shard(job, store, shard, chain.from_iterable(islice(results, len(its_chunks))), tick)
 
 
-@lru_cache(maxsize=2)
-def _settings_of(name: str, settings_json: str) -> tuple[Family, Any]:
-    family = family_of(name)
-    return family, family.settings_model.model_validate_json(settings_json)
+def write_shard(job: AnyJob, store: Folder, shard: ShardPlan, made: Iterable[Made], tick: Tick) -> Mark:
+    """Write the samples of a shard, and return its mark."""
+    writer = ShardWriter(
+        store,
+        shard.stem,
+        schema=arrow_schema(job.settings.hash(), job.columns),
+        settings_hash=job.settings.hash(),
+        split=shard.split,
+        audio_member=job.audio_member,
+    )
+    with writer:
+        for sample in made:
+            if isinstance(sample, Broken):
+                writer.leave_out(sample.name, sample.reason, whole=sample.counts)
+            else:
+                writer.add(sample)
+            tick(1)
+    return writer.mark
 
 
-def _chunks(plan: Plan, shards: Sequence[ShardPlan], settings: CommonSettings, inputs: Inputs) -> Iterator[Chunk]:
-    text, folders = settings.model_dump_json(), tuple(sorted(inputs.items()))
-    for shard in shards:
-        waiting: Sequence[Any] | None = None
-        for units in plan.chunks(shard):
-            if waiting is not None:
-                yield Chunk(settings.family, text, folders, shard.split, waiting, last=False)
-            waiting = units
-        yield Chunk(settings.family, text, folders, shard.split, waiting or (), last=True)
+def _write_whole(job: AnyJob, store: Folder, task: ShardTask, tick: Tick) -> Mark:
+    shard, chunks = task
+    return write_shard(job, store, shard, chain.from_iterable(map(job.make, chunks)), tick)
 
 
-def _check_broken(plan: Plan, broken: Sequence[Broken], max_broken: float) -> None:
+def _make(job: AnyJob, chunk: Chunk[Any], tick: Tick) -> list[Made]:
+    del tick  # samples count when they are written
+    return list(job.make(chunk))
+
+
+def finish(job: AnyJob, store: Folder) -> dict[str, Any]:
+    """Write manifest, card and ``dataset.json`` of a dataset whose shards are all there, and return what it holds.
+
+    Raises:
+        DatasetError: a shard is not there, or holds other bytes than were written.
+    """
+    stems = [shard.stem for shard in job.plan.shards]
+    shards: list[dict[str, Any]] = []
+    broken = {item.name: item.reason for item in job.plan.broken}
+    for stem in stems:
+        mark = read_mark(store.root, stem)
+        if mark is None:
+            raise DatasetError(f"{store.root} has no finished shard {stem}: make it first, by the same command.")
+        check_files(store, stem, mark, contents=True)
+        shards.append({"name": f"{stem}.tar", "samples": mark.samples, "bytes": mark.tar_bytes, "sha256": mark.tar_sha256})
+        broken.update(mark.broken)
+        broken.update(mark.left_out)
+    write_manifest(store, stems, arrow_schema(job.settings.hash(), job.columns))
+    totals = {**totals_of(store, type(job)), "bytes": sum(shard["bytes"] for shard in shards), "broken": len(broken)}
+    info = _info(job, store.root, complete=True, totals=totals, shards=shards, broken=sorted(broken.items()))
+    store.put(CARD_FILE, card(info, job).encode())
+    write_info(store.root, {**info, "files": {name: sha256_of(store.path(name)) for name in (MANIFEST_FILE, CARD_FILE)}})
+    return {**totals, "family": job.name, "broken_files": sorted(broken.items())}
+
+
+def _broken_in(mark: Mark) -> Iterator[Broken]:
+    return (Broken(name, reason) for name, reason in mark.broken)
+
+
+def _check_broken(job: AnyJob, broken: Sequence[Broken], max_broken: float) -> None:
     names = {item.name: item.reason for item in broken if item.counts}
-    if len(names) > max_broken * plan.files:
+    files = job.plan.files
+    if len(names) > max_broken * files:
         shown = "; ".join(f"{name}: {reason}" for name, reason in list(names.items())[:5])
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
         raise RoomgenError(
-            f"{len(names)} of {plan.files} input files cannot be read, more than --max-broken {max_broken:g} allows: "
-            f"{shown}{more}. "
+            f"{len(names)} of {files} input files cannot be read, more than --max-broken {max_broken:g} allows: {shown}{more}. "
             "Repair or remove them, or allow more.",
             exit_code=1,
         )
 
 
-def _is_done(root: Path, shard: ShardPlan, settings: CommonSettings) -> bool:
-    mark = read_mark(root, shard.stem)
-    if mark is not None and mark.settings_hash != settings.hash():
+def _finished(store: Folder, shard: ShardPlan, job: AnyJob) -> Mark | None:
+    """Return the mark of a shard that is there, its files too."""
+    mark = read_mark(store.root, shard.stem)
+    if mark is None:
+        return None
+    if mark.settings_hash != job.settings.hash():
         raise DatasetError(
-            f"shard {shard.stem} in {root} was made with other settings ({mark.settings_hash}, not {settings.hash()}): "
+            f"shard {shard.stem} in {store.root} was made with other settings ({mark.settings_hash}, not {job.settings.hash()}): "
             "use another --out, or --overwrite."
         )
-    return is_complete(root, shard.stem)
+    check_files(store, shard.stem, mark, contents=False)
+    return mark
 
 
-def _finish(root: Path, plan: Plan, family: Family, settings: CommonSettings, inputs: Inputs, max_broken: float) -> dict[str, Any]:
-    stems = [shard.stem for shard in plan.shards]
-    shards: list[dict[str, Any]] = []
-    broken = {item.name: item.reason for item in plan.broken}
-    for stem in stems:
-        mark = read_mark(root, stem)
-        assert mark is not None  # every shard was just made or checked
-        shards.append({"name": f"{stem}.tar", "samples": mark.samples, "bytes": mark.tar_bytes, "sha256": mark.tar_sha256})
-        broken.update(dict(mark.broken))
-    write_manifest(root, stems, arrow_schema(settings.hash(), family.columns(settings)))
-    totals = {**summarize(root, family), "bytes": sum(shard["bytes"] for shard in shards), "broken": len(broken)}
-    info = _info(settings, inputs, root, complete=True, totals=totals, shards=shards, broken=sorted(broken.items()))
-    write_text(root / CARD_FILE, card(info, family, settings))
-    write_info(root, {**info, "files": {name: sha256_of(root / name) for name in (MANIFEST_FILE, CARD_FILE)}})
-    return {**totals, "family": family.name, "broken_files": sorted(broken.items())}
-
-
-def _info(settings: CommonSettings, inputs: Inputs, root: Path, *, complete: bool, **rest: Any) -> dict[str, Any]:
+def _info(job: AnyJob, root: Path, *, complete: bool, **rest: Any) -> dict[str, Any]:
     packages = ("numpy", "scipy", "numba", "pyarrow", "pyroomacoustics", "soundfile", "soxr", "pillow")
     return {
         "roomgen_version": roomgen.__version__,
         "schema_version": SCHEMA_VERSION,
-        "settings_hash": settings.hash(),
-        "settings": settings.model_dump(mode="json"),
-        "inputs": {name: os.path.relpath(path, root) for name, path in inputs.items()},
+        "settings_hash": job.settings.hash(),
+        "settings": job.settings.model_dump(mode="json"),
+        "inputs": {name: os.path.relpath(path, root) for name, path in job.inputs.items()},
         "made_with": {"python": platform.python_version(), **{name: version(name) for name in packages}},
         "complete": complete,
         **rest,
@@ -197,59 +208,66 @@ def _info(settings: CommonSettings, inputs: Inputs, root: Path, *, complete: boo
 
 
 @contextlib.contextmanager
-def _folder_of(root: Path, settings: CommonSettings, inputs: Inputs, *, overwrite: bool) -> Iterator[None]:
+def _held(store: Folder, job: AnyJob, *, overwrite: bool) -> Iterator[None]:
     """Hold the dataset's folder for this process alone: made, checked and cleared of what an earlier run left half done."""
+    root = store.root
     if root.exists() and not root.is_dir():
         raise RoomgenError(f"--out {root} is a file: give a folder.")
-    if root.is_dir() and not (root / DATASET_FILE).exists() and any(root.iterdir()):
+    if root.is_dir() and store.size(DATASET_FILE) is None and not store.is_new():
         raise RoomgenError(f"--out {root} holds something that is not a dataset of roomgen: give an empty or a new folder.")
-    with writing(root):
-        (root / DATA_FOLDER).mkdir(parents=True, exist_ok=True)
+    store.make()
     with lock(root) as alone:
         if not alone:
             raise RoomgenError(f"another roomgen is writing to {root}: wait for it, or use another --out.", exit_code=1)
-        if overwrite:
-            _remove_dataset(root)
-        if (root / DATASET_FILE).exists():
-            _check_same_settings(root, settings)
-        else:
-            write_info(root, _info(settings, inputs, root, complete=False))
-        _remove_leftovers(root)
+        if overwrite or not _is_same(store, job):
+            _remove_dataset(store)
+        if store.size(DATASET_FILE) is None:
+            write_info(root, _info(job, root, complete=False))
+        _clear(store)
         try:
             yield
         finally:
-            _remove_leftovers(root)  # an interrupt can fall between the making of a file and the watch over it
+            with contextlib.suppress(RoomgenError):  # an interrupt can fall between the making of a file and the watch over it
+                _clear(store)
 
 
-def _remove_leftovers(root: Path) -> None:
-    for leftover in root.glob(f"**/{TEMPORARY_PREFIX}*"):
-        leftover.unlink(missing_ok=True)
+def _clear(store: Folder) -> None:
+    if (store.root / LOCK_FILE).exists():  # without locks, another may be at work
+        store.clear()
 
 
-def _check_same_settings(root: Path, settings: CommonSettings) -> None:
-    info = read_info(root)
+def _is_same(store: Folder, job: AnyJob) -> bool:
+    """Tell whether what lies in the folder is a dataset of these settings; if not, nothing of it is finished.
+
+    Raises:
+        RoomgenError: something of another dataset is finished.
+    """
+    if store.size(DATASET_FILE) is None:
+        return True
+    info, settings = read_info(store.root), job.settings
     if info.get("settings_hash") == settings.hash():
-        return
+        return True
+    if not info.get("complete") and not any(name.endswith(".json") for name in store.names(f"{DATA_FOLDER}/")):
+        return False
     different = differing_keys(info["settings"], settings.model_dump(mode="json"))
     if info.get("roomgen_version") != roomgen.__version__:
         different.append(f"roomgen: {info.get('roomgen_version')} → {roomgen.__version__}")
     raise RoomgenError(
-        f"{root} holds a dataset of other settings: {'; '.join(different)}. "
+        f"{store.root} holds a dataset of other settings: {'; '.join(different)}. "
         "Use another --out, the same settings, or --overwrite to replace it.",
         exit_code=1,
     )
 
 
-def _remove_dataset(root: Path) -> None:
+def _remove_dataset(store: Folder) -> None:
     """Remove what roomgen wrote into a folder and nothing else; the marks first, so that no half dataset looks whole."""
-    if not (root / DATASET_FILE).exists():
+    if store.size(DATASET_FILE) is None:
         return
-    with writing(root):
-        for pattern in ("*-[0-9]*.json", "*-[0-9]*.parquet", "*-[0-9]*.tar"):
-            for path in (root / DATA_FOLDER).glob(pattern):
-                path.unlink()
-        for name in (MANIFEST_FILE, CARD_FILE, DATASET_FILE):
-            (root / name).unlink(missing_ok=True)
+    names = [name for name in store.names(f"{DATA_FOLDER}/") if _OF_SHARD.fullmatch(name)]
+    for name in sorted(names, key=lambda name: not name.endswith(".json")):
+        store.remove(name)
+    for name in (MANIFEST_FILE, CARD_FILE, DATASET_FILE):
+        store.remove(name)
 
 
 @contextlib.contextmanager

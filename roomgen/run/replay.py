@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from roomgen.datasets.family import Inputs, settings_of
+from roomgen.audio import decode_audio
+from roomgen.datasets.family import AnyJob, Inputs, job_of
 from roomgen.store.dataset import Dataset, Item
 
 SAME_DB = -100.0
 """Below this, a difference is rounding: another processor may add the same numbers in another order."""
 
 _SAME_LABEL = 1e-2
+_PLACE = ("shard", "offset", "nbytes")
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,15 @@ def compare_again(dataset: Dataset, item: Item, *, inputs: Inputs | None = None)
     Args:
         inputs: where the dataset's inputs lie now; None: where they lay when it was made.
     """
-    family, settings = settings_of(dataset.info["settings"])
-    again, labels = family.again(settings, dataset.inputs if inputs is None else inputs, item.row)
+    job = job_of(dataset.info["settings"], dataset.inputs if inputs is None else inputs)
+    return compare(job, item)
+
+
+def compare(job: AnyJob, item: Item) -> Comparison:
+    """Make a sample again, as its dataset's job does, and compare audio and columns with those that are stored."""
+    sample = job.remake(item.row)
+    again, _ = decode_audio(sample.members[job.audio_member], name=sample.key)
+    pairs = {name: (item.row[name], value) for name, value in sample.row.items() if name in item.row and name not in _PLACE}
     if again.shape != item.audio.shape:
         return Comparison(False, np.inf, {"shape": (item.audio.shape, again.shape)})
     error = float(np.sum((again.astype(np.float64) - item.audio) ** 2))
@@ -60,12 +69,16 @@ def compare_again(dataset: Dataset, item: Item, *, inputs: Inputs | None = None)
     return Comparison(
         identical=bool(np.array_equal(again, item.audio)),
         difference_db=float(difference_db),
-        labels={name: (item.row[name], labels[name]) for name in labels if not same(item.row[name], labels[name], _SAME_LABEL)},
+        labels={name: pair for name, pair in pairs.items() if not same(*pair, _SAME_LABEL)},
     )
 
 
 def same(stored: object, again: object, tolerance: float) -> bool:
     """Tell whether two values of a column are equal: numbers up to a tolerance, NaN with NaN, anything else exactly."""
-    if isinstance(stored, str) or isinstance(again, str):
+    if _is_exact(stored) and _is_exact(again):
         return stored == again
     return bool(np.allclose(stored, again, rtol=tolerance, atol=tolerance, equal_nan=True))  # type: ignore[arg-type]
+
+
+def _is_exact(value: object) -> bool:
+    return isinstance(value, str | int) or (isinstance(value, list) and all(isinstance(v, str) for v in value))

@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from roomgen.audio import decode_audio
-from roomgen.datasets.family import Family, settings_of
+from roomgen.datasets.family import AnyJob, job_of
 from roomgen.errors import DatasetError, RoomgenError
-from roomgen.run.replay import compare_again, same
+from roomgen.run.replay import compare, same
 from roomgen.store.columns import COMMON, SCHEMA_VERSION
 from roomgen.store.dataset import Dataset, Members, reading
 from roomgen.store.folder import DATA_FOLDER, MANIFEST_FILE, TEMPORARY_PREFIX, inside_data, sha256_of
@@ -53,32 +53,32 @@ def verify(
     """
     info = read_info(root)
     try:
-        family, settings = settings_of(info["settings"])
+        job = job_of(info["settings"])
     except RoomgenError as error:
         return [f"dataset.json: {error}"]
     problems = wrong_sums(root, info)
-    if settings.hash() != info.get("settings_hash"):
+    if job.settings.hash() != info.get("settings_hash"):
         problems.append(
-            f"dataset.json: its settings hash to {settings.hash()} with this roomgen, not to {info.get('settings_hash')}: "
+            f"dataset.json: its settings hash to {job.settings.hash()} with this roomgen, not to {info.get('settings_hash')}: "
             "they were edited, or another version wrote them"
         )
     if not info.get("complete"):
         return [*problems, "dataset.json: the dataset is not finished; the command that began it goes on where it stopped"]
     rows: list[pa.Table] = []
     for entry in info["shards"]:
-        table = _verify_shard(root, entry, info, (family, settings), problems, deep=deep)
+        table = _verify_shard(root, entry, info, job, problems, deep=deep)
         if table is not None:
             rows.append(table)
         progress()
-    problems += _verify_manifest(root, rows, info, (family, settings))
+    problems += _verify_manifest(root, rows, info, job)
     problems += _verify_strangers(root, info)
     if deep and not problems:
-        problems += _verify_sample(root, family, settings, inputs)
+        problems += _verify_sample(root, inputs)
     return problems
 
 
 def _verify_shard(
-    root: Path, entry: Mapping[str, Any], info: Info, what: tuple[Family, Any], problems: list[str], *, deep: bool
+    root: Path, entry: Mapping[str, Any], info: Info, job: AnyJob, problems: list[str], *, deep: bool
 ) -> pa.Table | None:
     """Check one shard and return its rows, or None where they cannot be read."""
     try:
@@ -97,10 +97,10 @@ def _verify_shard(
         rows = tar.with_suffix(".parquet")
         if not _verify_file(rows, mark.parquet_bytes, mark.parquet_sha256, problems):
             return None
-        table = _read_rows(rows, what)
+        table = _read_rows(rows, job)
         problems += [f"{rows.name}: {text}" for text in _verify_rows(table, mark, tar.name)]
         if intact:
-            problems += [f"{tar.name}: {text}" for text in _verify_members(tar, table, *what, decode=deep)]
+            problems += [f"{tar.name}: {text}" for text in _verify_members(tar, table, job, decode=deep)]
     except DatasetError as error:
         problems.append(str(error))
         return None
@@ -121,20 +121,19 @@ def _verify_file(path: Path, size: int, sha256: str, problems: list[str]) -> boo
     return not changed
 
 
-def _read_rows(path: Path, what: tuple[Family, Any]) -> pa.Table:
+def _read_rows(path: Path, job: AnyJob) -> pa.Table:
     """Return the rows in a Parquet file, with all columns of their family, of the right types and without empty cells.
 
     Raises:
         DatasetError: they are something else, or cannot be read.
     """
-    family, settings = what
     with reading(path):
         table = pq.ParquetFile(path).read()
         table.validate(full=True)
         check_schema(table.schema, path.name)
         old = table.schema.metadata[b"roomgen.schema_version"].decode() != str(SCHEMA_VERSION)
     wrong = []
-    for field in arrow_schema("", family.columns(settings)):
+    for field in arrow_schema("", job.columns):
         places = table.schema.get_all_field_indices(field.name)
         if len(places) == 1:
             found = table.column(places[0])
@@ -165,7 +164,7 @@ def _verify_rows(table: pa.Table, mark: Mark, tar_name: str) -> Iterator[str]:
             yield str(error)
 
 
-def _verify_members(tar: Path, table: pa.Table, family: Family, settings: Any, *, decode: bool) -> Iterator[str]:
+def _verify_members(tar: Path, table: pa.Table, job: AnyJob, *, decode: bool) -> Iterator[str]:
     """Compare the members of a tar with its rows; with ``decode`` also their contents."""
     with open(tar, "rb") as file:
         file.seek(max(tar.stat().st_size - len(_END_OF_TAR), 0))
@@ -183,12 +182,12 @@ def _verify_members(tar: Path, table: pa.Table, family: Family, settings: Any, *
     with open(tar, "rb") as file:
         for row in table.select(["key", "offset", "nbytes", "fs_hz", "n_samples", "n_channels"]).to_pylist():
             parts = members[row["key"]]
-            if sorted(parts) != sorted(family.members(settings)):
+            if sorted(parts) != list(job.members):
                 yield f"sample {row['key']} has the members {', '.join(sorted(parts))}"
-            elif parts[family.audio_member] != (row["offset"], row["nbytes"]):
+            elif parts[job.audio_member] != (row["offset"], row["nbytes"]):
                 yield f"sample {row['key']}: offset or nbytes of its row are wrong"
             elif decode:
-                yield from _verify_content(file, parts, row, family.audio_member)
+                yield from _verify_content(file, parts, row, job.audio_member)
 
 
 def _verify_content(file: BinaryIO, parts: dict[str, tuple[int, int]], row: dict[str, Any], audio_member: str) -> Iterator[str]:
@@ -213,14 +212,14 @@ def _verify_content(file: BinaryIO, parts: dict[str, tuple[int, int]], row: dict
         yield f"sample {key}: its JSON disagrees with its row"
 
 
-def _verify_manifest(root: Path, shards: list[pa.Table], info: Info, what: tuple[Family, Any]) -> Iterator[str]:
+def _verify_manifest(root: Path, shards: list[pa.Table], info: Info, job: AnyJob) -> Iterator[str]:
     path = root / MANIFEST_FILE
     if not path.is_file():
         if MANIFEST_FILE not in info.get("files", {}):  # else its sum was missed already
             yield f"{MANIFEST_FILE}: missing"
         return
     try:
-        manifest = _read_rows(path, what)
+        manifest = _read_rows(path, job)
     except DatasetError as error:
         yield f"{MANIFEST_FILE}: not readable: {error}"
         return
@@ -259,7 +258,7 @@ def _verify_strangers(root: Path, info: Info) -> Iterator[str]:
             yield f"{path.name}: belongs to no shard of dataset.json"
 
 
-def _verify_sample(root: Path, family: Family, settings: Any, inputs: Mapping[str, Path] | None) -> Iterator[str]:
+def _verify_sample(root: Path, inputs: Mapping[str, Path] | None) -> Iterator[str]:
     """Measure and make a spread of rows again."""
     try:
         dataset = Dataset(root)
@@ -271,13 +270,14 @@ def _verify_sample(root: Path, family: Family, settings: Any, inputs: Mapping[st
         if not path.exists():
             yield f"input {name} is not at {path} any more: say where it lies, --input {name}=DIR, to compare samples with it"
             return
+    job = job_of(dataset.info["settings"], folders)
     for number in np.unique(np.linspace(0, len(dataset) - 1, min(_SAMPLED_ROWS, len(dataset))).astype(int)):
         try:
             item = dataset[int(number)]
-            for name, value in family.measured(settings, item.row, item.audio).items():
+            for name, value in job.measured(item.row, item.audio).items():
                 if not same(item.row[name], value, _SAME):
                     yield f"sample {item.key}: {name} measures {value}, its row says {item.row[name]}"
-            comparison = compare_again(dataset, item, inputs=folders)
+            comparison = compare(job, item)
         except Exception as error:  # a row that was edited makes a simulation stumble over whatever it says
             yield f"sample {number} cannot be made again: {type(error).__name__}: {error}"
             continue

@@ -7,8 +7,8 @@ from typing import Literal
 
 SCHEMA_VERSION = 4
 READABLE_VERSIONS = (2, 3, 4)
-"""Version 2 lacks the columns rt60_mid_s, sti, g_db, absorption_bands and scattering_bands of rooms; version 3 calls
-rt60_target_s rt60_asked_s."""
+"""Version 2 lacks the columns rt60_mid_s, sti, g_db, absorption_bands and scattering_bands of rooms. Up to version 3
+rt60_target_s is called rt60_asked_s, and JSON members say NaN and Infinity where they now say null."""
 
 Kind = Literal["float", "int32", "int64", "string", "name", "xyz", "floats", "names"]
 """``name`` is a string that repeats (stored as a dictionary); ``xyz`` three floats; ``floats`` any number, such as one per octave

@@ -1,4 +1,8 @@
-"""Files of a dataset: names that cannot lead out of it, and writes that are either whole or not there."""
+"""Files of a dataset: the one place that reads and writes them, names that cannot lead out of it, and writes that are whole or not
+there.
+
+A dataset that lies elsewhere (in a bucket) needs another :class:`Store` and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,11 @@ import errno
 import hashlib
 import os
 import re
-import warnings
+import secrets
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
+from typing import Protocol
 
 from roomgen.errors import DatasetError, RoomgenError
 
@@ -17,14 +23,165 @@ DATASET_FILE = "dataset.json"
 MANIFEST_FILE = "manifest.parquet"
 CARD_FILE = "README.md"
 DATA_FOLDER = "data"
-TEMPORARY_PREFIX = ".roomgen-tmp-"
-LOCK_FILE = ".roomgen-lock"
-"""Not a temporary file: those are removed by whoever begins to write there."""
+OWN_PREFIX = ".roomgen-"
+TEMPORARY_PREFIX = f"{OWN_PREFIX}tmp-"
 
-_HELD_BY_ANOTHER = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
-_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EBADF)
-
+_OWN = (DATASET_FILE, MANIFEST_FILE, CARD_FILE)
 _SHARD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\.(tar|parquet|json)")
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
+
+_AND = ", then run the same command again. Finished shards are kept."
+_REASONS = {
+    errno.ENOSPC: "the disk is full; make room",
+    errno.EDQUOT: "the disk quota is used up; make room",
+    errno.EROFS: "the file system is read-only; choose another --out",
+    errno.EACCES: "no permission to write there; choose another --out",
+    errno.EPERM: "no permission to write there; choose another --out",
+    errno.ENOENT: "a folder of the path is missing and cannot be made, or was removed; choose another --out",
+    errno.ENOTDIR: "a part of the path is a file, not a folder; choose another --out",
+    errno.ENAMETOOLONG: "a name is longer than the file system allows; choose another --out",
+    errno.EFBIG: "the file is larger than allowed here; set a smaller --shard-size",
+    errno.EIO: "the disk reports an input/output error; check it, or choose another --out",
+}
+
+
+class Store(Protocol):
+    """Where the files of a dataset lie; they are named ``dataset.json`` or ``data/train-000000.tar``."""
+
+    def read(self, name: str, start: int = 0, nbytes: int | None = None) -> bytes:
+        """Return bytes of a file, up to ``nbytes`` from ``start`` on; FileNotFoundError where there is none."""
+        ...
+
+    def stream(self, name: str) -> BufferedReader:
+        """Return a file open for reading, in which one can seek; FileNotFoundError where there is none."""
+        ...
+
+    def size(self, name: str) -> int | None:
+        """Return the length of a file in bytes, or None where there is none."""
+        ...
+
+    def names(self, prefix: str = "") -> Iterator[str]:
+        """Yield the names of the files that begin so, sorted; no scratch."""
+        ...
+
+    def scratch(self, name: str) -> contextlib.AbstractContextManager[Path]:
+        """Give a path of this attempt alone, to write what shall be ``name``; it is gone afterwards."""
+        ...
+
+    def put(self, name: str, source: Path | bytes) -> None:
+        """Write a file, from its scratch or from bytes: whole or not there."""
+        ...
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a file that is not there yet, whole, and tell whether it was this call that made it."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        ...
+
+
+class Folder:
+    """A :class:`Store` in a folder of this machine or of a network's file system."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, name: str) -> Path:
+        """Return where a file lies.
+
+        Raises:
+            DatasetError: no name of a dataset's file, or a link that leads out of it.
+        """
+        folder, slash, file = name.rpartition("/")
+        if folder == DATA_FOLDER and slash:
+            return inside_data(self.root, file)
+        if name not in _OWN:
+            raise DatasetError(f"{name!r} is no file of a dataset.")
+        return self.root / name
+
+    def make(self) -> None:
+        """Make the folder and the one for its shards."""
+        with writing(self.root):
+            (self.root / DATA_FOLDER).mkdir(parents=True, exist_ok=True)
+
+    def read(self, name: str, start: int = 0, nbytes: int | None = None) -> bytes:
+        with self.stream(name) as file:
+            if start:
+                file.seek(start)
+            return file.read(-1 if nbytes is None else nbytes)
+
+    def stream(self, name: str) -> BufferedReader:
+        return open(self.path(name), "rb")
+
+    def size(self, name: str) -> int | None:
+        try:
+            return self.path(name).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def names(self, prefix: str = "") -> Iterator[str]:
+        for path in sorted((*(self.root / name for name in _OWN), *(self.root / DATA_FOLDER).glob("*"))):
+            name = path.relative_to(self.root).as_posix()
+            if name.startswith(prefix) and (name in _OWN or _SHARD_NAME.fullmatch(path.name)) and path.is_file():
+                yield name
+
+    @contextlib.contextmanager
+    def scratch(self, name: str) -> Iterator[Path]:
+        place = self.path(name)
+        # Two attempts at one file, of whatever processes, never share a scratch.
+        path = place.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(4)}-{place.name}")
+        try:
+            yield path
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    def put(self, name: str, source: Path | bytes) -> None:
+        path = self.path(name)
+        with contextlib.ExitStack() as stack, writing(path):
+            if isinstance(source, bytes):
+                data, source = source, stack.enter_context(self.scratch(name))
+                source.write_bytes(data)
+            _sync(source)
+            os.replace(source, path)
+            sync_folder(path.parent)
+
+    def create(self, name: str, data: bytes) -> bool:
+        path = self.path(name)
+        with writing(path), self.scratch(name) as temporary:
+            temporary.write_bytes(data)
+            _sync(temporary)
+            try:
+                os.link(temporary, path)  # unlike a rename, it fails where there is a file
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                if path.exists():
+                    return False
+                os.rename(temporary, path)
+            sync_folder(path.parent)
+        return True
+
+    def remove(self, name: str) -> None:
+        path = self.path(name)
+        with writing(path):
+            path.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove all scratch: for who holds the folder, so that no other is at work in it."""
+        for leftover in (*self.root.glob(f"{TEMPORARY_PREFIX}*"), *(self.root / DATA_FOLDER).glob(f"{TEMPORARY_PREFIX}*")):
+            with writing(leftover):
+                leftover.unlink(missing_ok=True)
+
+    def is_new(self) -> bool:
+        """Tell whether nobody has put anything here: at most an earlier roomgen, which was cut off before it began."""
+        found = [path.name for path in self.root.iterdir() if path != self.root / DATA_FOLDER]
+        if (self.root / DATA_FOLDER).is_dir():
+            found += [path.name for path in (self.root / DATA_FOLDER).iterdir()]
+        return all(name.startswith(OWN_PREFIX) for name in found)
 
 
 def inside_data(root: Path, name: str) -> Path:
@@ -53,101 +210,12 @@ def atomic(path: Path) -> Iterator[Path]:
     try:
         with writing(path):
             yield temporary
-            with open(temporary, "rb+") as file:
-                os.fsync(file.fileno())
+            _sync(temporary)
             os.replace(temporary, path)
             sync_folder(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
-
-
-class CannotLock(RoomgenError):
-    """The file system has no locks."""
-
-
-@contextlib.contextmanager
-def lock(folder: Path) -> Iterator[bool]:
-    """Hold a folder for this process, if no other holds it, and tell which; the system frees it however the process ends.
-
-    While it is held there is a file :data:`LOCK_FILE` in it, which a process that is killed leaves behind; it hinders nobody.
-
-    A folder that cannot be written needs no holding, and counts as held: whoever writes there is told. On a file system without
-    locks a warning says so, and the folder counts as held too: most folders have one command at work, and it shall run.
-    """
-    with contextlib.ExitStack() as stack:
-        alone = True
-        try:
-            alone = stack.enter_context(locked(folder / LOCK_FILE))
-        except CannotLock as error:
-            warnings.warn(f"{error} Take care that only one command at a time writes to {folder}.", stacklevel=3)
-        except OSError as error:
-            if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
-                with writing(folder):
-                    raise
-        yield alone
-
-
-@contextlib.contextmanager
-def locked(path: Path, *, wait: bool = False) -> Iterator[bool]:
-    """Lock a file that is made for it and removed afterwards, and tell whether it was to be had.
-
-    The file is opened for writing, as NFS lets nobody lock what is open for reading alone.
-
-    Args:
-        path: of the lock file, in a folder that exists.
-        wait: until no other process holds it.
-
-    Raises:
-        CannotLock: the file system has no locks.
-        OSError: the file cannot be made.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows has no flock
-        yield True
-        return
-    with contextlib.ExitStack() as stack:
-        alone = False
-        while not alone:
-            descriptor = _opened(path)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # Whoever held it may have removed the file after we opened it: a lock on that one excludes nobody.
-                alone = _is_file(descriptor, path)
-            except OSError as error:
-                if error.errno in _HELD_BY_ANOTHER:
-                    break
-                if error.errno in _NO_LOCKS:
-                    path.unlink(missing_ok=True)
-                    raise CannotLock(f"{path.parent} lies on a file system that cannot lock files.", exit_code=1) from None
-                raise
-            finally:
-                if alone:
-                    stack.callback(os.close, descriptor)
-                else:
-                    os.close(descriptor)
-        try:
-            yield alone
-        finally:
-            if alone:  # removed while it is still locked: who waits for this very file then sees that it is gone
-                with contextlib.suppress(OSError):
-                    path.unlink()
-
-
-def _opened(path: Path) -> int:
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except PermissionError:
-        if not path.exists():
-            raise
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # another user's, who may hold it: what can be read can be locked
-
-
-def _is_file(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -156,21 +224,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reasons = {
-            errno.ENOSPC: "the disk is full; make room",
-            errno.EDQUOT: "the disk quota is used up; make room",
-            errno.EROFS: "the file system is read-only; choose another --out",
-            errno.EACCES: "no permission to write there; choose another --out",
-            errno.EPERM: "no permission to write there; choose another --out",
-            errno.ENOTDIR: "a part of the path is a file, not a folder; choose another --out",
-            errno.EFBIG: "the file is larger than allowed here; set a smaller --shard-size",
-        }
-        if error.errno not in reasons:
-            raise
-        raise RoomgenError(
-            f"cannot write {path}: {reasons[error.errno]}, then run the same command again. Finished shards are kept.",
-            exit_code=1,
-        ) from None
+        reason = _REASONS.get(error.errno or 0, f"{error.strerror or error}; put it right")
+        raise RoomgenError(f"cannot write {path}: {reason}{_AND}", exit_code=1) from None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -192,3 +247,8 @@ def sha256_of(path: Path) -> str:
     """Return the hex digest of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())

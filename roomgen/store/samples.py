@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,7 @@ def sample_of(row: Mapping[str, Any], members: Mapping[str, bytes], columns: Seq
     Raises:
         DatasetError: its key, which may begin with one of a foreign manifest, is none (:func:`roomgen.text.check_key`).
     """
-    everything = {**members, "json": json.dumps(json_row(row, columns), ensure_ascii=False).encode()}
+    everything = {**members, "json": json.dumps(json_row(row, columns), ensure_ascii=False, allow_nan=False).encode()}
     return Sample(check_key(str(row["key"])), dict(sorted(everything.items())), dict(row))
 
 
@@ -42,7 +43,7 @@ def json_row(row: Mapping[str, Any], columns: Sequence[Column]) -> dict[str, Any
     """Return what the JSON member of a sample says.
 
     Every sample has the same keys with the same types: real numbers are floats, rounded to the shortest text that is the
-    same float32 (what the manifest holds), and what cannot be measured is NaN, as Python's json writes it.
+    same float32 (what the manifest holds), and those that are not finite (what cannot be measured) are null, which JSON has.
     """
     result: dict[str, Any] = {}
     for column in columns:
@@ -56,5 +57,5 @@ def json_row(row: Mapping[str, Any], columns: Sequence[Column]) -> dict[str, Any
     return result
 
 
-def _short(value: float) -> float:
-    return float(str(np.float32(value)))
+def _short(value: float) -> float | None:
+    return float(str(np.float32(value))) if math.isfinite(value) else None

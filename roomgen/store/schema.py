@@ -54,7 +54,7 @@ def check_schema(schema: pa.Schema, where: str) -> str:
         raise DatasetError(f"{where} was not written by roomgen: its schema names no roomgen.schema_version.")
     if version not in map(str, READABLE_VERSIONS):
         raise DatasetError(
-            f"{where} has schema version {version}; this roomgen reads {' and '.join(map(str, READABLE_VERSIONS))}. "
+            f"{where} has schema version {version}; this roomgen reads {', '.join(map(str, READABLE_VERSIONS))}. "
             "Read it with the roomgen that wrote it (dataset.json names its version), or make it again."
         )
     missing = [c.name for c in COMMON if c.name not in schema.names]

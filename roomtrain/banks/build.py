@@ -19,7 +19,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from roomgen.store.folder import TEMPORARY_PREFIX, CannotLock, locked, sync_folder
+from roomgen.store.folder import TEMPORARY_PREFIX, sync_folder
+from roomgen.store.lock import CannotLock, locked
 from roomtrain.banks.memory import gigabytes
 from roomtrain.errors import RoomtrainError
 

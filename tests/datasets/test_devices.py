@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from roomgen.acoustics.magnitude import magnitude_db
 from roomgen.cli import app
-from roomgen.datasets.devices.family import DevicesFamily, DevicesPlan, devices_settings
+from roomgen.datasets.devices.family import DevicesJob, DevicesPlan, devices_settings
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate
 from roomgen.run.replay import compare_again
@@ -238,7 +238,7 @@ def test_measured_columns_are_those_of_the_audio():
     audio = np.zeros((1, 1024), np.float32)
     audio[0, 64] = -2.0
     settings, _ = devices_settings("microphones", None, {})
-    found = DevicesFamily().measured(settings, {}, audio)
+    found = DevicesJob(settings).measured({}, audio)
     assert found == {"energy_db": pytest.approx(20 * np.log10(2)), "peak_s": 64 / 32000}
 
 

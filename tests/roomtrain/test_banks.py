@@ -21,7 +21,8 @@ import roomgen
 from roomgen.datasets.rooms.settings import load_settings
 from roomgen.errors import DatasetError
 from roomgen.run.generate import generate
-from roomgen.store.folder import TEMPORARY_PREFIX, CannotLock
+from roomgen.store.folder import TEMPORARY_PREFIX
+from roomgen.store.lock import CannotLock
 from roomtrain.banks import Bank, MappedBank, build, load_bank, map_bank, memory, open_bank, opening, source
 from roomtrain.banks.halves import from_halves, to_halves
 from roomtrain.errors import RoomtrainError

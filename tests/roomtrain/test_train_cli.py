@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import roomgen
-from roomgen.store.folder import lock
+from roomgen.store.lock import lock
 from roomtrain.commands.train import _train_all
 from roomtrain.journal import read_log
 from roomtrain.paper import get_paper

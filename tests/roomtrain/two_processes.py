@@ -10,7 +10,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from roomgen.store.folder import lock
+from roomgen.store.lock import lock
 from roomtrain import loop, run
 from roomtrain.errors import RoomtrainError, Stopped
 from roomtrain.estimation import OnEmbeddings

@@ -11,7 +11,6 @@ import time
 import pytest
 
 from roomgen.errors import DatasetError, RoomgenError
-from roomgen.run.executors import ordered_map
 from roomgen.run.generate import generate
 from tests.conftest import tiny_settings
 
@@ -190,43 +189,3 @@ def test_two_runs_do_not_write_to_one_folder(tmp_path):
     process.communicate()
     assert second.returncode == 1
     assert "another roomgen is writing" in second.stderr
-
-
-def square(x):
-    return x * x
-
-
-def die(_):
-    os._exit(9)
-
-
-def pid(_):
-    return os.getpid()
-
-
-def test_results_come_in_order():
-    assert list(ordered_map(square, range(50), workers=2)) == [x * x for x in range(50)]
-
-
-def test_a_worker_that_dies_is_a_clear_error():
-    with pytest.raises(RoomgenError, match="memory ran out"):
-        list(ordered_map(die, range(3), workers=1))
-
-
-def test_no_worker_outlives_a_reader_that_stops():
-    results = ordered_map(pid, range(1000), workers=2)
-    pids = {next(results) for _ in range(20)}
-    results.close()
-    deadline = time.monotonic() + 20
-    while any(alive(p) for p in pids):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def alive(process):
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    with open(f"/proc/{process}/stat") as file:
-        return file.read().rpartition(")")[2].split()[0] != "Z"

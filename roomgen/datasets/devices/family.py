@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,16 +30,16 @@ from roomgen.datasets.devices.plan import (
     responses_in,
 )
 from roomgen.datasets.devices.settings import DRAWN, DevicesSettings
-from roomgen.datasets.family import Broken, Card, Family, Inputs
+from roomgen.datasets.family import Broken, Card, Chunk, Job, Row
 from roomgen.errors import RoomgenError
-from roomgen.store.columns import DEVICES, Column
+from roomgen.store.columns import DEVICES
 from roomgen.store.samples import Sample, sample_of
-from roomgen.text import interval
+from roomgen.text import LONGEST_KEY, interval
 
 if TYPE_CHECKING:
     from roomtrain.papers.icl.generator.load import LoadedGenerator
 
-__all__ = ["DevicesFamily", "DevicesPlan", "DevicesSettings", "compressed", "devices_settings", "energy_db"]
+__all__ = ["DevicesJob", "DevicesPlan", "DevicesSettings", "compressed", "devices_settings", "energy_db"]
 
 AUDIO_MEMBER = "dir.wav"
 _NAN = float("nan")
@@ -50,89 +49,186 @@ _CONSTRUCTION = ("directivity", "transducer", "diaphragm_size", "diaphragm_count
 _NO_COMPRESSION = {"threshold_db": _NAN, "ratio": 1.0, "attack_ms": _NAN, "release_ms": _NAN, "makeup_db": _NAN}
 
 
-class DevicesFamily(Family):
+class DevicesJob(Job[DevicesSettings, Unit]):
     """Responses of microphones and recording devices."""
 
     name = "devices"
     unit = "response"
     settings_model = DevicesSettings
     audio_member = AUDIO_MEMBER
-    counts = {"microphone": "microphones"}  # noqa: RUF012 (as declared in Family)
+    counts = {"microphone": "microphones"}  # noqa: RUF012 (as declared in Job)
     spreads = {"energy_db": ("energy", "dB")}  # noqa: RUF012
 
-    def columns(self, settings: DevicesSettings) -> tuple[Column, ...]:
-        return DEVICES
+    columns = DEVICES
+    members = (AUDIO_MEMBER, "json")
 
-    def members(self, settings: DevicesSettings) -> tuple[str, ...]:
-        return (AUDIO_MEMBER, "json")
+    @cached_property
+    def plan(self) -> DevicesPlan:
+        return DevicesPlan(self.settings, self.inputs)
 
-    def plan(self, settings: DevicesSettings, inputs: Inputs) -> DevicesPlan:
-        return DevicesPlan(settings, inputs)
-
-    def make(self, settings: DevicesSettings, inputs: Inputs, split: str, units: Sequence[Unit]) -> Iterator[Sample | Broken]:
-        for unit in units:
+    def make(self, chunk: Chunk[Unit]) -> Iterator[Sample | Broken]:
+        for unit in chunk.units:
             try:
-                audio, source_fs_hz = _audio(settings, inputs, unit)
+                yield self._sample(unit, chunk.split)
             except BrokenFile as error:
                 yield Broken(error.name, error.reason)
-                continue
-            row = {
-                "key": unit.key,
-                "split": split,
-                "seed_index": unit.drawn_as if unit.drawn_as >= 0 else unit.number,
-                "microphone": unit.microphone,
-                "kind": settings.kind if unit.response is None else "measured",
-                "file": unit.response.path if unit.response else "",
-                **_known(settings, unit),
-                "source_fs_hz": source_fs_hz,
-                "fs_hz": settings.fs_hz,
-                "n_channels": 1,
-                "n_samples": audio.shape[1],
-                **self.measured(settings, {}, audio),
-            }
-            yield sample_of(row, {AUDIO_MEMBER: encode_wav(audio, fs_hz=settings.fs_hz)}, DEVICES)
 
-    def again(
-        self, settings: DevicesSettings, inputs: Inputs, row: Mapping[str, Any]
-    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        unit = _unit_of(settings, inputs, row)
+    def remake(self, row: Row) -> Sample:
         try:
-            audio, _ = _audio(settings, inputs, unit)
+            return self._sample(self._unit_of(row), row["split"])
         except BrokenFile as error:
             raise RoomgenError(f"{error.name} can no longer be used: {error.reason}.", exit_code=1) from None
-        return audio, self.measured(settings, row, audio)
 
-    def measured(self, settings: DevicesSettings, row: Mapping[str, Any], audio: NDArray[np.float32]) -> dict[str, Any]:
-        return {"energy_db": energy_db(audio), "peak_s": int(np.argmax(np.abs(audio[0]))) / settings.fs_hz}
+    def measured(self, row: Row, audio: NDArray[np.float32]) -> dict[str, Any]:
+        return {"energy_db": energy_db(audio), "peak_s": int(np.argmax(np.abs(audio[0]))) / self.settings.fs_hz}
 
-    def card(self, settings: Mapping[str, Any], totals: Mapping[str, Any]) -> Card:
-        kind = settings["kind"]
+    def card(self, totals: Mapping[str, Any]) -> Card:
+        settings, kind = self.settings, self.settings.kind
         measured = MicIRP.about if kind == "folder" else MultiAngle.about
         origin = {
             "microphones": "Parametric microphones, drawn by roomgen (pattern, transducer, diffraction; minimum phase; without 1/r "
-            f"and travel time): {len(settings['angles_deg'])} angles and {len(settings['distances_m'])} distances of each.",
+            f"and travel time): {len(settings.angles_deg)} angles and {len(settings.distances_m)} distances of each.",
             "generated": "Generated: by a network trained on the responses of other microphones (a generator as in Schmidt and "
-            f"Peters 2023, section 5.3; its weights are {settings['fingerprint']}); not measured. Constructions are those of "
-            f"parametric microphones: {len(settings['angles_deg'])} angles and {len(settings['distances_m'])} distances of each.",
+            f"Peters 2023, section 5.3; its weights are {settings.fingerprint}); not measured. Constructions are those of "
+            f"parametric microphones: {len(settings.angles_deg)} angles and {len(settings.distances_m)} distances of each.",
             "recorders": "Recording devices drawn by roomgen around those of the TAU scenes; the compression that belongs to one "
             "stands in its row and is not part of the response.",
         }.get(kind, f"Measured responses. Those of {measured.title}: {measured.url}, licence: {measured.licence}.")
         level = {
             "energy": "each of the energy of a unit pulse",
             "band": "each of a mean power gain of 1 between 0.5 and 10 kHz",
-        }.get(settings["level"], f"energy {interval(totals['energy_db'], 'dB')}")
-        if settings.get("compress"):
-            level += f"; {100 * settings['compress']:g} % of the devices have a dynamic range compression too (columns `drc_…`)"
+        }.get(settings.level, f"energy {interval(totals['energy_db'], 'dB')}")
+        if settings.compress:
+            level += f"; {100 * settings.compress:g} % of the devices have a dynamic range compression too (columns `drc_…`)"
         by = "named by the settings" if kind == "recorders" else "by microphone: none is in two"
         what = {"folder": "Measured devices", "multi-angle": "Measured devices", "generated": "Generated microphones"}
         return Card(
             title=f"{what.get(kind, f'Parametric {kind}')}: impulse responses",
-            text=f"{totals['samples']} responses of {totals['microphones']} devices, {settings['n_samples']} samples at "
-            f"{settings['fs_hz']} Hz, {level}. {origin} Splits are {by}.",
+            text=f"{totals['samples']} responses of {totals['microphones']} devices, {settings.n_samples} samples at "
+            f"{settings.fs_hz} Hz, {level}. {origin} Splits are {by}.",
             members="`KEY.dir.wav` (float32, mono)",
             example='devices = pd.read_parquet("manifest.parquet")\ndevices.groupby("split").microphone.nunique()',
             tags=("impulse-response", "microphone"),
         )
+
+    def _sample(self, unit: Unit, split: str) -> Sample:
+        settings = self.settings
+        if len(unit.key) > LONGEST_KEY:
+            raise BrokenFile(unit.key, f"has a path too long for the key of a sample, which has at most {LONGEST_KEY} letters")
+        audio, source_fs_hz = self._audio(unit)
+        row = {
+            "key": unit.key,
+            "split": split,
+            "seed_index": unit.drawn_as if unit.drawn_as >= 0 else unit.number,
+            "microphone": unit.microphone,
+            "kind": settings.kind if unit.response is None else "measured",
+            "file": unit.response.path if unit.response else "",
+            **_known(settings, unit),
+            "source_fs_hz": source_fs_hz,
+            "fs_hz": settings.fs_hz,
+            "n_channels": 1,
+            "n_samples": audio.shape[1],
+            **self.measured({}, audio),
+        }
+        return sample_of(row, {AUDIO_MEMBER: encode_wav(audio, fs_hz=settings.fs_hz)}, DEVICES)
+
+    def _unit_of(self, row: Row) -> Unit:
+        settings = self.settings
+        index, angle_deg, distance_m = int(row["seed_index"]), float(row["angle_deg"]), float(row["distance_m"])
+        if settings.kind == "recorders":
+            return Unit(0, row["key"], row["microphone"], index, _NAN, _NAN)
+        if settings.kind in DRAWN:
+            # The manifest holds 32 bits of what the settings say in full.
+            angle_deg = min((angle % 360.0 for angle in settings.angles_deg), key=lambda angle: abs(angle - angle_deg))
+            distance_m = min(settings.distances_m, key=lambda distance: abs(distance - distance_m))
+            return Unit(0, row["key"], row["microphone"], index, angle_deg, distance_m)
+        if row["key"] not in self._files:
+            raise RoomgenError(f"{folder_of(self.inputs)} no longer has the response {row['file']!r}.", exit_code=1)
+        return self._files[row["key"]]._replace(number=index)
+
+    @cached_property
+    def _files(self) -> dict[str, Unit]:
+        found, _, _ = responses_in(self.settings.kind, folder_of(self.inputs), self.settings.pattern, self.inputs.get("csv"))
+        return {unit.key: unit for unit in file_units(self.settings, found)}
+
+    def _audio(self, unit: Unit) -> tuple[NDArray[np.float32], int]:
+        """Return the (1, n_samples) response of a unit and the rate of the file it comes from (or its own)."""
+        settings, source_fs_hz = self.settings, self.settings.fs_hz
+        if unit.response is not None:
+            audio, source_fs_hz = self._read(unit.response.path)
+            own_db = self._gain_db(audio)
+            if settings.level == "axis" and unit.axis is not None and unit.axis != unit.response:
+                try:
+                    own_db = self._energy_of_file_db(unit.axis.path)
+                except BrokenFile as error:
+                    raise BrokenFile(unit.response.path, f"its level hangs on {error.name}, which {error.reason}") from None
+        elif settings.kind == "recorders":
+            made = recorder_response(recorder_of(settings.seed, unit.drawn_as), fs_hz=settings.fs_hz, n_samples=settings.n_samples)
+            audio = made[None]
+            own_db = self._gain_db(audio)
+        else:
+            audio = self._of_microphone(unit, unit.angle_deg)
+            own_db = self._gain_db(self._of_microphone(unit, 0.0) if settings.level == "axis" else audio)
+        if settings.level == "keep":
+            return audio, source_fs_hz
+        return audio * np.float32(amplitude(-own_db)), source_fs_hz
+
+    def _gain_db(self, response: NDArray[np.float32]) -> float:
+        return band_gain_db(response, fs_hz=self.settings.fs_hz) if self.settings.level == "band" else energy_db(response)
+
+    def _of_microphone(self, unit: Unit, angle_deg: float) -> NDArray[np.float32]:
+        settings = self.settings
+        if settings.kind == "generated":
+            around = tuple(angle % 360.0 for angle in settings.angles_deg)
+            if angle_deg not in around:  # the axis, which levels refer to
+                around = (angle_deg,)
+            place = around.index(angle_deg)
+            start = place - place % _TOGETHER
+            return self._generated(unit.drawn_as, unit.distance_m, around[start : start + _TOGETHER])[place - start, None]
+        response = impulse_response(
+            design_of(settings.seed, unit.drawn_as),
+            angle_deg=angle_deg,
+            distance_m=unit.distance_m,
+            fs_hz=settings.fs_hz,
+            n_samples=settings.n_samples,
+        )
+        return response[None]
+
+    @lru_cache(maxsize=8)  # noqa: B019 (a job lives as long as its process)
+    def _generated(self, index: int, distance_m: float, angles_deg: tuple[float, ...]) -> NDArray[np.float32]:
+        """Return (angle, time) of a microphone at one distance.
+
+        What is made together changes the last digits, so settings alone decide that, neither shards nor workers nor what is
+        replayed.
+        """
+        import pandas as pd
+
+        design = design_of(self.settings.seed, index)
+        kind = {name: getattr(design, name) for name in _CONSTRUCTION}
+        table = pd.DataFrame([{**kind, "angle_deg": angle, "distance_m": distance_m} for angle in angles_deg])
+        made = self._generator.respond(table, index, seed=self.settings.seed)
+        made.flags.writeable = False  # it is kept
+        return made
+
+    @cached_property
+    def _generator(self) -> LoadedGenerator:
+        return generator_of(self.inputs, self.settings.fingerprint)
+
+    def _read(self, path: str) -> tuple[NDArray[np.float32], int]:
+        settings = self.settings
+        return read_response(
+            folder_of(self.inputs),
+            path,
+            fs_hz=settings.fs_hz,
+            n_samples=settings.n_samples,
+            lead_samples=settings.lead_samples,
+            window_beta=settings.window_beta,
+        )
+
+    @lru_cache(maxsize=64)  # noqa: B019
+    def _energy_of_file_db(self, path: str) -> float:
+        """Return the energy of the response in a file; kept, since all angles of a microphone ask for the same one."""
+        return energy_db(self._read(path)[0])
 
 
 def compressed(audio: NDArray[np.float32], row: Mapping[str, Any], *, fs_hz: int) -> NDArray[np.float32]:
@@ -159,104 +255,6 @@ def band_gain_db(audio: NDArray[np.float32], *, fs_hz: int) -> float:
 def energy_db(audio: NDArray[np.float32]) -> float:
     """Return the energy of a response in dB, that of a unit pulse being 0."""
     return float(10.0 * np.log10(np.sum(np.square(audio, dtype=np.float64))))
-
-
-def _unit_of(settings: DevicesSettings, inputs: Inputs, row: Mapping[str, Any]) -> Unit:
-    index, angle_deg, distance_m = int(row["seed_index"]), float(row["angle_deg"]), float(row["distance_m"])
-    if settings.kind == "recorders":
-        return Unit(0, row["key"], row["microphone"], index, _NAN, _NAN)
-    if settings.kind in DRAWN:
-        # The manifest holds 32 bits of what the settings say in full.
-        angle_deg = min((angle % 360.0 for angle in settings.angles_deg), key=lambda angle: abs(angle - angle_deg))
-        distance_m = min(settings.distances_m, key=lambda distance: abs(distance - distance_m))
-        return Unit(0, row["key"], row["microphone"], index, angle_deg, distance_m)
-    found, _, _ = responses_in(settings.kind, folder_of(inputs), settings.pattern, inputs.get("csv"))
-    for unit in file_units(settings, found):
-        if unit.key == row["key"]:
-            return unit
-    raise RoomgenError(f"{folder_of(inputs)} no longer has the response {row['file']!r}.", exit_code=1)
-
-
-def _audio(settings: DevicesSettings, inputs: Inputs, unit: Unit) -> tuple[NDArray[np.float32], int]:
-    """Return the (1, n_samples) response of a unit and the rate of the file it comes from (or its own)."""
-    source_fs_hz = settings.fs_hz
-
-    def gain_db(response: NDArray[np.float32]) -> float:
-        return band_gain_db(response, fs_hz=settings.fs_hz) if settings.level == "band" else energy_db(response)
-
-    if unit.response is not None:
-        options = (settings.fs_hz, settings.n_samples, settings.lead_samples, settings.window_beta)
-        audio, source_fs_hz = _from_file(folder_of(inputs), unit.response.path, *options)
-        own_db = gain_db(audio)
-        if settings.level == "axis" and unit.axis is not None and unit.axis != unit.response:
-            try:
-                own_db = _energy_of_file_db(folder_of(inputs), unit.axis.path, *options)
-            except BrokenFile as error:
-                raise BrokenFile(unit.response.path, f"its level hangs on {error.name}, which {error.reason}") from None
-    elif settings.kind == "recorders":
-        made = recorder_response(recorder_of(settings.seed, unit.drawn_as), fs_hz=settings.fs_hz, n_samples=settings.n_samples)
-        audio = made[None]
-        own_db = gain_db(audio)
-    else:
-        audio = _of_microphone(settings, inputs, unit, unit.angle_deg)
-        own_db = gain_db(_of_microphone(settings, inputs, unit, 0.0) if settings.level == "axis" else audio)
-    if settings.level == "keep":
-        return audio, source_fs_hz
-    return audio * np.float32(amplitude(-own_db)), source_fs_hz
-
-
-def _of_microphone(settings: DevicesSettings, inputs: Inputs, unit: Unit, angle_deg: float) -> NDArray[np.float32]:
-    if settings.kind == "generated":
-        around = tuple(angle % 360.0 for angle in settings.angles_deg)
-        if angle_deg not in around:  # the axis, which levels refer to
-            around = (angle_deg,)
-        place = around.index(angle_deg)
-        start = place - place % _TOGETHER
-        what = (unit.drawn_as, unit.distance_m, around[start : start + _TOGETHER])
-        return _generated(inputs["model"], settings.fingerprint, settings.seed, *what)[place - start, None]
-    response = impulse_response(
-        design_of(settings.seed, unit.drawn_as),
-        angle_deg=angle_deg,
-        distance_m=unit.distance_m,
-        fs_hz=settings.fs_hz,
-        n_samples=settings.n_samples,
-    )
-    return response[None]
-
-
-@lru_cache(maxsize=8)
-def _generated(
-    run: Path, fingerprint: str, seed: int, index: int, distance_m: float, angles_deg: tuple[float, ...]
-) -> NDArray[np.float32]:
-    """Return (angle, time) of a microphone at one distance.
-
-    What is made together changes the last digits, so settings alone decide that, neither shards nor workers nor what is replayed.
-    """
-    import pandas as pd
-
-    design = design_of(seed, index)
-    kind = {name: getattr(design, name) for name in _CONSTRUCTION}
-    table = pd.DataFrame([{**kind, "angle_deg": angle, "distance_m": distance_m} for angle in angles_deg])
-    made = _loaded(run, fingerprint).respond(table, index, seed=seed)
-    made.flags.writeable = False  # it is kept
-    return made
-
-
-@lru_cache(maxsize=2)
-def _loaded(run: Path, fingerprint: str) -> LoadedGenerator:
-    return generator_of({"model": run}, fingerprint)
-
-
-def _from_file(
-    root: Path, path: str, fs_hz: int, n_samples: int, lead_samples: int, window_beta: float | None
-) -> tuple[NDArray[np.float32], int]:
-    return read_response(root, path, fs_hz=fs_hz, n_samples=n_samples, lead_samples=lead_samples, window_beta=window_beta)
-
-
-@lru_cache(maxsize=64)
-def _energy_of_file_db(root: Path, path: str, fs_hz: int, n_samples: int, lead_samples: int, window_beta: float | None) -> float:
-    """Return the energy of the response in a file; kept, since all angles of a microphone ask for the same one."""
-    return energy_db(_from_file(root, path, fs_hz, n_samples, lead_samples, window_beta)[0])
 
 
 def _known(settings: DevicesSettings, unit: Unit) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from roomgen.corpora.base import BrokenFile, Clip, fingerprint_of, probe_file
 from roomgen.corpora.micirp import MicIRP
 from roomgen.corpora.multi_angle import MultiAngle, Response, read_responses
 from roomgen.datasets.devices.settings import DRAWN, KINDS, DevicesSettings, in_key
-from roomgen.datasets.family import Broken, Inputs, ShardPlan, shards_of
+from roomgen.datasets.family import Inputs, Plan, ShardPlan
 from roomgen.datasets.splits import divide, ranked
 from roomgen.errors import RoomgenError
 from roomgen.settings import resolve
@@ -53,10 +53,8 @@ class Unit(NamedTuple):
     """The file that decides its level, where that is another one's."""
 
 
-class DevicesPlan:
+class DevicesPlan(Plan[DevicesSettings, Unit]):
     """Which responses there are and in which split; a pure function of settings and files."""
-
-    broken: tuple[Broken, ...] = ()
 
     def __init__(self, settings: DevicesSettings, inputs: Inputs) -> None:
         self.settings = settings
@@ -79,14 +77,6 @@ class DevicesPlan:
             self._units = _split_up(settings, file_units(settings, found))
         self.split_sizes = {name: len(units) for name, units in self._units.items()}
         self.files = len(self) if self._root is not None else 0
-
-    def __len__(self) -> int:
-        return sum(self.split_sizes.values())
-
-    @property
-    def shards(self) -> tuple[ShardPlan, ...]:
-        """All shards, split by split."""
-        return shards_of(self.split_sizes, self.settings.shard_size)
 
     def chunks(self, shard: ShardPlan) -> Iterator[Sequence[Unit]]:
         """Yield the shard's responses, some of one microphone at a time."""

@@ -6,7 +6,8 @@ Sources of a split meet responses of the same split only, so that no room, speak
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,18 @@ from scipy import fft
 
 from roomgen.audio import encode_flac
 from roomgen.audio_math import amplitude, fit, peak_db, rms_db
-from roomgen.datasets.family import Broken, Card, Family, Inputs
-from roomgen.datasets.renders.plan import RendersPlan, Unit, input_path, opened_dataset, renders_settings
+from roomgen.datasets.family import Broken, Card, Chunk, Job, Row
+from roomgen.datasets.renders.plan import RendersPlan, Unit, datasets_of, renders_settings
 from roomgen.datasets.renders.settings import RendersSettings
 from roomgen.errors import RoomgenError
-from roomgen.store.columns import RENDERS, Column
+from roomgen.store.columns import RENDERS
+from roomgen.store.dataset import Dataset, Item
+from roomgen.store.folder import inside_data, sha256_of
 from roomgen.store.samples import Sample, sample_of
 from roomgen.streams import Stream, generator
-from roomgen.text import interval
+from roomgen.text import LONGEST_KEY, interval
 
-__all__ = ["RendersFamily", "RendersPlan", "RendersSettings", "convolve", "render", "renders_settings"]
+__all__ = ["RendersJob", "RendersPlan", "RendersSettings", "convolve", "render", "renders_settings"]
 
 AUDIO_MEMBER, CLEAN_MEMBER = "audio.flac", "clean.flac"
 _FULL_SCALE_DB = -0.01
@@ -32,7 +35,7 @@ _OF_SOURCE = {"speaker": "", "text": "", "class_name": "", "location": "", "grou
 _OF_RIR = dict.fromkeys(("volume_m3", "rt60_s", "c50_db", "drr_db", "distance_m", "azimuth_deg", "elevation_deg"), np.nan)
 
 
-class RendersFamily(Family):
+class RendersJob(Job[RendersSettings, Unit]):
     """Sources through rooms, devices and noise."""
 
     name = "renders"
@@ -42,66 +45,90 @@ class RendersFamily(Family):
     counts = {"source_key": "sources", "rir_key": "responses", "device_key": "device responses", "speaker": "speakers"}  # noqa: RUF012
     spreads = {"rt60_s": ("RT60", "s"), "rms_db": ("level", "dB"), "gain_db": ("gain", "dB")}  # noqa: RUF012
 
-    def columns(self, settings: RendersSettings) -> tuple[Column, ...]:
-        return RENDERS
+    columns = RENDERS
 
-    def members(self, settings: RendersSettings) -> tuple[str, ...]:
-        return tuple(sorted((AUDIO_MEMBER, "json", *((CLEAN_MEMBER,) if settings.clean else ()))))
+    @property
+    def members(self) -> tuple[str, ...]:
+        return tuple(sorted((AUDIO_MEMBER, "json", *((CLEAN_MEMBER,) if self.settings.clean else ()))))
 
-    def plan(self, settings: RendersSettings, inputs: Inputs) -> RendersPlan:
-        return RendersPlan(settings, inputs)
+    @cached_property
+    def plan(self) -> RendersPlan:
+        return RendersPlan(self.settings, self.inputs)
 
-    def make(self, settings: RendersSettings, inputs: Inputs, split: str, units: Sequence[Unit]) -> Iterator[Sample | Broken]:
-        sources = opened_dataset(input_path(inputs, "sources"))
-        source: Any = None
-        read = -1
-        for unit in units:
-            rir = opened_dataset(input_path(inputs, "rirs"))[unit.rir] if unit.rir >= 0 else None
-            device = opened_dataset(input_path(inputs, "devices"))[unit.device] if unit.device >= 0 else None
-            if unit.source != read:  # several devices may hear it one after another
-                source, read = sources[unit.source], unit.source
-            audio, row = render(settings, source, rir, device, number=unit.number)
-            row |= {"split": split, "key": f"{unit.number:08d}-{source.key}"}
-            members = {AUDIO_MEMBER: encode_flac(audio, fs_hz=source.fs_hz, bits=settings.bits)}
-            if settings.clean:
-                clean = _clean(source.audio, rir, audio.shape[1], align=settings.align)
-                members[CLEAN_MEMBER] = encode_flac(clean, fs_hz=source.fs_hz, bits=settings.bits)
-            yield sample_of(row, members, RENDERS)
+    @cached_property
+    def datasets(self) -> dict[str, Dataset]:
+        """What it is made of, opened."""
+        return datasets_of(self.settings, self.inputs)
 
-    def again(
-        self, settings: RendersSettings, inputs: Inputs, row: Mapping[str, Any]
-    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        items = [
-            opened_dataset(input_path(inputs, name))[row[key]] if row[key] else None
-            for name, key in (("sources", "source_key"), ("rirs", "rir_key"), ("devices", "device_key"))
-        ]
-        audio, made = render(settings, *items, number=int(row["seed_index"]))
-        step = float(1 << (settings.bits - 1))  # as the FLAC file rounds it
-        stored = (np.clip(np.rint(audio.astype(np.float64) * step), -step, step - 1) / step).astype(np.float32)
-        return stored, {"gain_db": made["gain_db"], "snr_db": made["snr_db"], **self.measured(settings, row, stored)}
+    def prepare(self) -> None:
+        for dataset in self.datasets.values():
+            for entry in dataset.info["shards"]:
+                path = inside_data(dataset.root, entry["name"])
+                if not path.is_file() or sha256_of(path) != entry["sha256"]:
+                    raise RoomgenError(
+                        f"{path} is missing or is not what it was when it was finished: see `roomgen verify {dataset.root}`.",
+                        exit_code=1,
+                    )
 
-    def measured(self, settings: RendersSettings, row: Mapping[str, Any], audio: NDArray[np.float32]) -> dict[str, Any]:
+    def make(self, chunk: Chunk[Unit]) -> Iterator[Sample | Broken]:
+        last: tuple[int, Item] | None = None
+        for unit in chunk.units:
+            if last is None or last[0] != unit.source:  # several devices may hear it one after another
+                last = unit.source, self.datasets["sources"][unit.source]
+            rir = self.datasets["rirs"][unit.rir] if unit.rir >= 0 else None
+            device = self.datasets["devices"][unit.device] if unit.device >= 0 else None
+            parts = {"sources": last[1], "rirs": rir, "devices": device}
+            unusable = [broken for name, item in parts.items() if item is not None and (broken := _unusable(name, item))]
+            yield unusable[0] if unusable else self._sample(last[1], rir, device, split=chunk.split, number=unit.number)
+
+    def remake(self, row: Row) -> Sample:
+        source = self.datasets["sources"][row["source_key"]]
+        rir = self.datasets["rirs"][row["rir_key"]] if row["rir_key"] else None
+        device = self.datasets["devices"][row["device_key"]] if row["device_key"] else None
+        return self._sample(source, rir, device, split=row["split"], number=int(row["seed_index"]))
+
+    def measured(self, row: Row, audio: NDArray[np.float32]) -> dict[str, Any]:
         return {"rms_db": rms_db(audio), "peak_db": peak_db(audio)}
 
-    def card(self, settings: Mapping[str, Any], totals: Mapping[str, Any]) -> Card:
-        through = [name for name, used in (("rooms", settings["rirs"]), ("devices", settings["devices"])) if used]
-        if settings["snr_db"]:
-            through.append(f"{settings['noise']} noise at an SNR of {settings['snr_db'][0]:g} to {settings['snr_db'][1]:g} dB")
-        level = "as source × response" if settings["level"] == "keep" else f"{settings['level']} {settings['level_db']:g} dB"
-        clean = ", `KEY.clean.flac` (the source, in time with it and at its own level)" if settings["clean"] else ""
+    def _sample(self, source: Item, rir: Item | None, device: Item | None, *, split: str, number: int) -> Sample:
+        settings = self.settings
+        audio, row = render(settings, source, rir, device, number=number)
+        row |= {"split": split, "key": f"{number:08d}-{source.key}"[:LONGEST_KEY]}
+        members = {AUDIO_MEMBER: encode_flac(audio, fs_hz=source.fs_hz, bits=settings.bits)}
+        if settings.clean:
+            clean = _clean(source.audio, rir, audio.shape[1], align=settings.align)
+            members[CLEAN_MEMBER] = encode_flac(clean, fs_hz=source.fs_hz, bits=settings.bits)
+        return sample_of(row, members, RENDERS)
+
+    def card(self, totals: Mapping[str, Any]) -> Card:
+        settings = self.settings
+        through = [name for name, used in (("rooms", settings.rirs), ("devices", settings.devices)) if used]
+        if settings.snr_db:
+            through.append(f"{settings.noise} noise at an SNR of {settings.snr_db[0]:g} to {settings.snr_db[1]:g} dB")
+        level = "as source × response" if settings.level == "keep" else f"{settings.level} {settings.level_db:g} dB"
+        clean = ", `KEY.clean.flac` (the source, in time with it and at its own level)" if settings.clean else ""
         return Card(
             title="Sources through " + ", ".join(through),
             text=f"{totals['samples']} renders of {totals['sources']} sources, {totals['audio_s'] / 3600:.2f} hours. "
             f"Level: {level}, never clipped; gains {interval(totals['gain_db'], 'dB')}. Sources meet responses of "
-            f"{'the same' if settings['match_splits'] else 'any'} split.{_said_of_devices(settings)}",
+            f"{'the same' if settings.match_splits else 'any'} split.{_said_of_devices(settings)}",
             members=f"`KEY.audio.flac`{clean}",
             example='renders = pd.read_parquet("manifest.parquet")\nrenders[["key", "source_key", "rir_key", "rt60_s"]]',
             tags=("reverberation",),
         )
 
 
-def _said_of_devices(settings: Mapping[str, Any]) -> str:
-    probabilities = settings.get("device_probabilities")
+def _unusable(name: str, item: Item) -> Broken | None:
+    """Return what is wrong with a sample that nothing can be heard of."""
+    if not np.isfinite(item.audio).all():
+        return Broken(f"{name}/{item.key}", "holds values that are not finite")
+    if not item.audio.any():
+        return Broken(f"{name}/{item.key}", "is silent")
+    return None
+
+
+def _said_of_devices(settings: RendersSettings) -> str:
+    probabilities = settings.device_probabilities
     if not probabilities:
         return ""
     each = [
@@ -117,12 +144,12 @@ def _said_of_devices(settings: Mapping[str, Any]) -> str:
 
 
 def render(
-    settings: RendersSettings, source: Any, rir: Any, device: Any, *, number: int
+    settings: RendersSettings, source: Item, rir: Item | None, device: Item | None, *, number: int
 ) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """Return (channel, time) audio of one render, not yet rounded to bits, and its columns less key and split.
 
     Args:
-        source, rir, device: :class:`~roomgen.store.dataset.Item` each, or None (not for the source).
+        source, rir, device: samples of the datasets that it is made of; None: no room, no device.
         number: of the render in its dataset: what its noise is drawn from.
     """
     audio, fs_hz = source.audio.astype(np.float32), int(source.fs_hz)
@@ -187,7 +214,7 @@ def convolve(audio: NDArray[np.float32], responses: NDArray[np.float32]) -> NDAr
     return np.asarray(fft.irfft(spectrum, n_fft)[:, :length], dtype=np.float32)
 
 
-def _clean(source: NDArray[np.float32], rir: Any, n_samples: int, *, align: bool) -> NDArray[np.float32]:
+def _clean(source: NDArray[np.float32], rir: Item | None, n_samples: int, *, align: bool) -> NDArray[np.float32]:
     """Return the source so that it stands where its direct sound stands in the render."""
     late = 0 if rir is None or align else round(float(rir.row["direct_delay_s"]) * int(rir.fs_hz))
     return fit(np.pad(source, ((0, 0), (late, 0))), n_samples)

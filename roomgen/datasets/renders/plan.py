@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from itertools import accumulate
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from roomgen.datasets.family import Broken, Inputs, ShardPlan, shards_of
+from roomgen.datasets.family import Inputs, Plan, ShardPlan
 from roomgen.datasets.renders.settings import RendersSettings
 from roomgen.errors import RoomgenError
 from roomgen.settings import resolve
+from roomgen.store.dataset import Dataset
 from roomgen.streams import Stream, generator
 
 _PER_CHUNK = 16
@@ -33,30 +32,28 @@ class Unit(NamedTuple):
     device: int
 
 
-class RendersPlan:
+class RendersPlan(Plan[RendersSettings, Unit]):
     """Which source is heard where; a pure function of settings and the manifests of its inputs."""
-
-    broken: tuple[Broken, ...] = ()
-    files = 0
 
     def __init__(self, settings: RendersSettings, inputs: Inputs) -> None:
         self.settings = settings
-        for name, wanted in (("sources", settings.sources), ("rirs", settings.rirs), ("devices", settings.devices)):
-            if wanted is not None and fingerprint(input_path(inputs, name)) != wanted:
+        self.datasets = datasets_of(settings, inputs)
+        for name, dataset in self.datasets.items():
+            if fingerprint(dataset) != getattr(settings, name):
                 raise RoomgenError(
-                    f"the dataset {input_path(inputs, name)} has changed since the rendering was begun: use another --out, or "
-                    "--overwrite.",
+                    f"the dataset {dataset.root} has changed since the rendering was begun: use another --out, or --overwrite.",
                     exit_code=1,
                 )
-        self._numbers = {
-            name: _by_split(input_path(inputs, name)) for name in ("sources", "rirs", "devices") if getattr(settings, name)
-        }
-        self._check_formats(inputs)
-        if "devices" in self._numbers:
-            self._microphones = (
-                opened_dataset(input_path(inputs, "devices")).table(["microphone"])["microphone"].to_numpy().astype(str)
-            )
+        self.files = sum(len(dataset) for dataset in self.datasets.values())
+        self._numbers = {name: _by_split(dataset) for name, dataset in self.datasets.items()}
+        self._check_formats()
+        if "devices" in self.datasets:
+            self._microphones = self.datasets["devices"].table(["microphone"])["microphone"].to_numpy().astype(str)
         splits = list(self._numbers["sources"])
+        self._order = {
+            split: generator(settings.seed, Stream.ORDER, index).permutation(len(self._numbers["sources"][split]))
+            for index, split in enumerate(splits)
+        }
         self._choices = {(kind, split): self._heard_in(kind, split) for kind in ("rirs", "devices") for split in splits}
         self._check_names()
         self._pairs: dict[str, NDArray[np.int64]] = {}
@@ -72,14 +69,6 @@ class RendersPlan:
             )
         self._starts = dict(zip(self.split_sizes, [0, *accumulate(self.split_sizes.values())], strict=False))
 
-    def __len__(self) -> int:
-        return sum(self.split_sizes.values())
-
-    @property
-    def shards(self) -> tuple[ShardPlan, ...]:
-        """All shards, split by split."""
-        return shards_of(self.split_sizes, self.settings.shard_size)
-
     def chunks(self, shard: ShardPlan) -> Iterator[Sequence[Unit]]:
         """Yield the shard's renders, some at a time."""
         for start in range(shard.start, shard.start + shard.count, _PER_CHUNK):
@@ -94,7 +83,7 @@ class RendersPlan:
             room = generator(self.settings.seed, Stream.PAIR, source).random()
             return Unit(number, source, int(rirs[int(room * len(rirs))]) if len(rirs) else -1, heard_by)
         sources = self._numbers["sources"][split]
-        order = self._order(split)
+        order = self._order[split]
         rng = generator(self.settings.seed, Stream.PAIR, number)
         # Every draw is made whether it is used or not, so that adding devices moves no room.
         rir, share, device = rng.random(), rng.random(), rng.random()
@@ -104,10 +93,6 @@ class RendersPlan:
             int(rirs[int(rir * len(rirs))]) if len(rirs) else -1,
             self._device(split, devices, device) if len(devices) and share < self.settings.device_share else -1,
         )
-
-    def _order(self, split: str) -> NDArray[np.int64]:
-        numbers = self._numbers["sources"]
-        return _order(self.settings.seed, list(numbers).index(split), len(numbers[split]))
 
     def _paired(self, split: str) -> NDArray[np.int64]:
         """Return the (render, 2) numbers of source and device of a split: a source's devices together, sources in their order.
@@ -125,7 +110,7 @@ class RendersPlan:
             draws = generator(self.settings.seed, Stream.PAIR, 0, digest).random((int(sources.max()) + 1, 2))[sources]
             which = own[(draws[:, 1] * len(own)).astype(np.int64)]
             heard[:, column] = np.where(draws[:, 0] < probabilities.get(name, 1.0), which, -1)
-        heard, sources = heard[self._order(split)], sources[self._order(split)]
+        heard, sources = heard[self._order[split]], sources[self._order[split]]
         rows, columns = np.nonzero(heard >= 0)
         return np.stack([sources[rows], heard[rows, columns]], axis=1)
 
@@ -149,15 +134,12 @@ class RendersPlan:
             )
         return by_split[split]
 
-    def _check_formats(self, inputs: Inputs) -> None:
-        rates = {name: _rate(input_path(inputs, name)) for name in self._numbers}
+    def _check_formats(self) -> None:
+        rates = {name: _rate(dataset) for name, dataset in self.datasets.items()}
         if len(set(rates.values())) > 1:
             shown = ", ".join(f"{name} {rate} Hz" for name, rate in rates.items())
             raise RoomgenError(f"sampling rates differ: {shown}. Make them alike with --fs.")
-        channels = {
-            name: sorted(set(opened_dataset(input_path(inputs, name)).table(["n_channels"])["n_channels"]))
-            for name in self._numbers
-        }
+        channels = {name: sorted(set(dataset.table(["n_channels"])["n_channels"])) for name, dataset in self.datasets.items()}
         most = max(max(counts) for counts in channels.values())
         if most > _MOST_CHANNELS:
             raise RoomgenError(f"{most} channels are more than a FLAC file holds ({_MOST_CHANNELS}): render with smaller arrays.")
@@ -186,58 +168,42 @@ class RendersPlan:
 
 def renders_settings(inputs: Inputs, overrides: Mapping[str, Any], *, flags: Mapping[str, str] | None = None) -> RendersSettings:
     """Return the settings of renders of these datasets, with overrides (dotted key to value) laid over the defaults."""
-    for name, path in inputs.items():
-        family = opened_dataset(path).info["settings"].get("family")
+    datasets = {name: Dataset(path) for name, path in inputs.items()}
+    for name, dataset in datasets.items():
+        family = dataset.info["settings"].get("family")
         if family not in _FAMILIES[name]:
-            raise RoomgenError(f"--{name} {path} is a dataset of {family}: give one of {' or '.join(_FAMILIES[name])}.")
-    tree: dict[str, Any] = {name: fingerprint(path) for name, path in inputs.items()}
+            raise RoomgenError(f"--{name} {dataset.root} is a dataset of {family}: give one of {' or '.join(_FAMILIES[name])}.")
+    tree: dict[str, Any] = {name: fingerprint(dataset) for name, dataset in datasets.items()}
     return resolve(tree, overrides, model=RendersSettings, flags=flags)
 
 
-def fingerprint(root: Path) -> str:
-    """Return 16 hex digits that name the bytes of a finished dataset.
-
-    Raises:
-        DatasetError: there is no finished dataset in the folder.
-    """
-    info = opened_dataset(root).info
+def fingerprint(dataset: Dataset) -> str:
+    """Return 16 hex digits that name the bytes of a finished dataset."""
+    info = dataset.info
     text = json.dumps([info["settings_hash"], [[shard["name"], shard["sha256"]] for shard in info["shards"]]])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-@lru_cache(maxsize=8)
-def _order(seed: int, split: int, count: int) -> NDArray[np.int64]:
-    return generator(seed, Stream.ORDER, split).permutation(count)
+def datasets_of(settings: RendersSettings, inputs: Inputs) -> dict[str, Dataset]:
+    """Return the datasets that renders are made of, opened, by their names.
+
+    Raises:
+        RoomgenError: one is not given, or is not finished.
+    """
+    named = [name for name in _FAMILIES if getattr(settings, name) is not None]
+    for name in named:
+        if name not in inputs:
+            raise RoomgenError(f"the {name} dataset is missing: give its folder with --{name}.")
+    return {name: Dataset(inputs[name]) for name in named}
 
 
-@lru_cache(maxsize=4)
-def _opened(root: Path, changed_ns: int) -> Any:
-    from roomgen.store.dataset import Dataset  # reading what other families wrote; nothing of it is imported at the top
-
-    del changed_ns  # a dataset made anew is another entry of the cache
-    return Dataset(root)
-
-
-def opened_dataset(root: Path) -> Any:
-    """Return a finished dataset; the last few stay open."""
-    manifest = root / "manifest.parquet"
-    return _opened(root, manifest.stat().st_mtime_ns if manifest.exists() else 0)
-
-
-def input_path(inputs: Inputs, name: str) -> Path:
-    """Return the folder of a dataset that renders are made of."""
-    if name not in inputs:
-        raise RoomgenError(f"the {name} dataset is missing: give its folder with --{name}.")
-    return inputs[name]
-
-
-def _by_split(root: Path) -> dict[str, NDArray[np.int64]]:
-    splits = opened_dataset(root).table(["split"])["split"].astype(str)
+def _by_split(dataset: Dataset) -> dict[str, NDArray[np.int64]]:
+    splits = dataset.table(["split"])["split"].astype(str)
     return {str(name): np.flatnonzero(splits.to_numpy() == name) for name in dict.fromkeys(splits)}
 
 
-def _rate(root: Path) -> int:
-    rates = sorted(set(opened_dataset(root).table(["fs_hz"])["fs_hz"]))
+def _rate(dataset: Dataset) -> int:
+    rates = sorted(set(dataset.table(["fs_hz"])["fs_hz"]))
     if len(rates) != 1:
-        raise RoomgenError(f"{root} mixes sampling rates {rates}: make it with one.")
+        raise RoomgenError(f"{dataset.root} mixes sampling rates {rates}: make it with one.")
     return int(rates[0])

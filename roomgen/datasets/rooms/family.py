@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ from roomgen.acoustics.labels import measure
 from roomgen.acoustics.labels import warm_up as warm_up_labels
 from roomgen.acoustics.scene import Scene, make_scene
 from roomgen.audio import encode_wav
-from roomgen.datasets.family import Broken, Card, Family, Inputs
+from roomgen.datasets.family import Card, Chunk, Job, Row
 from roomgen.datasets.rooms.draw import air_of, array_of
-from roomgen.datasets.rooms.plan import RoomsPlan, plan_of
+from roomgen.datasets.rooms.plan import RoomsPlan
 from roomgen.datasets.rooms.reachable import check_target
 from roomgen.datasets.rooms.settings import DatasetSettings
 from roomgen.datasets.rooms.walls import looks_of, shoebox_of
@@ -45,14 +46,14 @@ LABEL_COLUMNS = (
 )
 
 
-class RoomsFamily(Family):
+class RoomsJob(Job[DatasetSettings, tuple[int, int]]):
     """Room impulse responses, of single microphones or arrays."""
 
     name = "rooms"
     unit = "RIR"
     settings_model = DatasetSettings
     audio_member = AUDIO_MEMBER
-    counts = {"room_id": "rooms"}  # noqa: RUF012 (a class constant, declared so in Family)
+    counts = {"room_id": "rooms"}  # noqa: RUF012 (a class constant, declared so in Job)
     spreads = {  # noqa: RUF012
         "rt60_mid_s": ("mid RT60", "s"),
         "rt60_s": ("broadband RT60", "s"),
@@ -60,55 +61,53 @@ class RoomsFamily(Family):
         "volume_m3": ("volume", "m³"),
     }
 
-    def columns(self, settings: DatasetSettings) -> tuple[Column, ...]:
-        return ROOMS if array_of(settings) is None else ARRAYS
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return _columns(self.settings)
 
-    def members(self, settings: DatasetSettings) -> tuple[str, ...]:
-        views = () if settings.panorama is None else (VIEW_MEMBER, DEPTH_MEMBER)
+    @property
+    def members(self) -> tuple[str, ...]:
+        views = () if self.settings.panorama is None else (VIEW_MEMBER, DEPTH_MEMBER)
         return tuple(sorted(("json", AUDIO_MEMBER, *views)))
 
-    def check(self, settings: DatasetSettings) -> None:
-        check_target(settings)
-        get_engine(settings.engine.name, settings.engine.device)
+    @cached_property
+    def plan(self) -> RoomsPlan:
+        return RoomsPlan(self.settings, self.inputs)
 
-    def prepare(self, settings: DatasetSettings) -> None:
+    def check(self) -> None:
+        check_target(self.settings)
+        get_engine(self.settings.engine.name, self.settings.engine.device)
+
+    def prepare(self) -> None:
         warm_up_labels()
-        get_engine(settings.engine.name, settings.engine.device).prepare()
+        get_engine(self.settings.engine.name, self.settings.engine.device).prepare()
 
-    def plan(self, settings: DatasetSettings, inputs: Inputs) -> RoomsPlan:
-        return RoomsPlan(settings, inputs)
+    def make(self, chunk: Chunk[tuple[int, int]]) -> Iterator[Sample]:
+        yield from make(self.settings, [self.plan.row(chunk.split, room, position) for room, position in chunk.units])
 
-    def make(
-        self, settings: DatasetSettings, inputs: Inputs, split: str, units: Sequence[tuple[int, int]]
-    ) -> Iterator[Sample | Broken]:
-        plan = plan_of(settings, inputs)
-        yield from make(settings, [plan.row(split, room, position) for room, position in units])
+    def remake(self, row: Row) -> Sample:
+        (sample,) = make(self.settings, [row], device="cpu")  # wherever it was made: a GPU's samples are the same up to rounding
+        return sample
 
-    def again(
-        self, settings: DatasetSettings, inputs: Inputs, row: Mapping[str, Any]
-    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        rir, labels = simulate_row(settings, row)
-        return rir, _stored(labels, row)
+    def measured(self, row: Row, audio: NDArray[np.float32]) -> dict[str, Any]:
+        labels = label_row(scene_of(self.settings, row), audio)
+        return {name: value for name, value in labels.items() if name in row}  # older datasets lack some
 
-    def measured(self, settings: DatasetSettings, row: Mapping[str, Any], audio: NDArray[np.float32]) -> dict[str, Any]:
-        return _stored(label_row(scene_of(settings, row), audio), row)
-
-    def card(self, settings: Mapping[str, Any], totals: Mapping[str, Any]) -> Card:
-        tail = settings["engine"]["tail_after_s"]
+    def card(self, totals: Mapping[str, Any]) -> Card:
+        settings = self.settings
+        tail = settings.engine.tail_after_s
         exact = (
             "Image sources are exact over the whole response."
             if tail is None
             else f"Image sources are exact up to {tail:g} s; what is later is a diffuse field under the predicted decay."
         )
-        array = settings["array"]["geometry"]
+        array = settings.array.geometry
         heard = "" if array == "mono" else f" heard by the array `{array}`"
-        views = (
-            "; `KEY.view.jpg` and `KEY.depth.png` (16 bit, mm): the room seen from the microphone" if settings["panorama"] else ""
-        )
+        views = "; `KEY.view.jpg` and `KEY.depth.png` (16 bit, mm): the room seen from the microphone" if settings.panorama else ""
         return Card(
-            title=f"Simulated room impulse responses (preset `{settings['preset']}`)",
+            title=f"Simulated room impulse responses (preset `{settings.preset}`)",
             text=f"{totals['samples']} responses in {totals['rooms']} shoebox rooms{heard}, {totals['audio_s'] / 3600:.2f} hours "
-            f"at {settings['signal']['fs_hz']} Hz. {_walls_text(settings)}{exact} Splits are by {settings['splits']['by']}. "
+            f"at {settings.signal.fs_hz} Hz. {_walls_text(settings)}{exact} Splits are by {settings.splits.by}. "
             f"Mid-frequency RT60 (T30 at 500 and 1000 Hz) {interval(totals['rt60_mid_s'], 's')}, broadband RT60 "
             f"{interval(totals['rt60_s'], 's')}, C50 {interval(totals['c50_db'], 'dB')}, "
             f"volume {interval(totals['volume_m3'], 'm³')}.",
@@ -120,29 +119,33 @@ class RoomsFamily(Family):
         )
 
 
-def _walls_text(settings: Mapping[str, Any]) -> str:
+def _columns(settings: DatasetSettings) -> tuple[Column, ...]:
+    return ROOMS if array_of(settings) is None else ARRAYS
+
+
+def _walls_text(settings: DatasetSettings) -> str:
     """Return what a card says of how walls are drawn, where they are not given, and whether they scatter."""
-    walls = settings["walls"]
-    drawn = walls["absorption"] == "random" and settings["rooms"]["plan"] is None
+    drawn = settings.walls.absorption == "random" and settings.rooms.plan is None
     said = {
         "random": "Every wall is of a material drawn blindly. ",
         "measured": "Reverberation times spread over octave bands as in measured rooms. ",
         "materials": "Rooms are built and furnished by role and use. ",
         "flat": "Walls absorb alike in all directions and octave bands. ",
     }
-    scatters = walls["scattering"] not in (0, [0] * 7)
-    scattered = "Walls scatter: what image sources lose by that is heard as a diffuse field. " if scatters else ""
-    return (said[walls["model"]] if drawn else "") + scattered
+    scattered = "Walls scatter: what image sources lose by that is heard as a diffuse field. " if settings.walls.scatter else ""
+    return (said[settings.walls.model] if drawn else "") + scattered
 
 
-def make(settings: DatasetSettings, rows: Sequence[Mapping[str, Any]]) -> Iterator[Sample]:
-    """Yield the finished sample of each planned row, in their order; each depends on its own row and the settings alone."""
+def make(settings: DatasetSettings, rows: Sequence[Row], *, device: str | None = None) -> Iterator[Sample]:
+    """Yield the finished sample of each planned row, in their order; each depends on its own row and the settings alone.
+
+    ``device`` takes the place of the one that the settings name.
+    """
     scenes = [scene_of(settings, row) for row in rows]
-    columns = ROOMS if array_of(settings) is None else ARRAYS
-    for row, scene, rir in zip(rows, scenes, _simulate(settings, scenes, settings.engine.device), strict=True):
+    for row, scene, rir in zip(rows, scenes, _simulate(settings, scenes, device or settings.engine.device), strict=True):
         finished = {**row, **label_row(scene, rir)}
         members = {AUDIO_MEMBER: encode_wav(rir, fs_hz=int(row["fs_hz"])), **_views(settings, row)}
-        yield sample_of(finished, members, columns)
+        yield sample_of(finished, members, [c for c in _columns(settings) if c.name in finished])  # older datasets lack some
 
 
 def simulate_row(settings: DatasetSettings, row: Mapping[str, Any]) -> tuple[NDArray[np.float32], dict[str, Any]]:
@@ -187,11 +190,6 @@ def label_row(scene: Scene, rir: NDArray[np.float32]) -> dict[str, Any]:
         noise="none",
     ).as_dict()
     return {name: labels[name] for name in LABEL_COLUMNS}
-
-
-def _stored(labels: dict[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the labels that a row has: older datasets lack some."""
-    return {name: value for name, value in labels.items() if name in row}
 
 
 def _views(settings: DatasetSettings, row: Mapping[str, Any]) -> dict[str, bytes]:

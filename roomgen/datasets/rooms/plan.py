@@ -10,9 +10,8 @@ mixes 100 rooms of all families, and a room is planned once for ten samples. Ins
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from roomgen.acoustics.air import speed_of_sound_m_s
 from roomgen.acoustics.arrays import direction_in_frame_deg
 from roomgen.acoustics.engine import engine_class
-from roomgen.datasets.family import Broken, Inputs, ShardPlan, apportion, shards_of
+from roomgen.datasets.family import Inputs, Plan, ShardPlan, apportion
 from roomgen.datasets.rooms.draw import RoomPlan, air_of, array_of, draw_positions, draw_room, grid_sizes
 from roomgen.datasets.rooms.pinned import read_rooms
 from roomgen.datasets.rooms.placement import distance_m, free_boxes
@@ -33,11 +32,8 @@ _POSITIONS_TOGETHER = 10
 _MIN_TAIL_S = 0.01  # an automatic length never ends before the direct sound has passed
 
 
-class RoomsPlan:
+class RoomsPlan(Plan[DatasetSettings, tuple[int, int]]):
     """The whole plan; see the module's text."""
-
-    broken: tuple[Broken, ...] = ()
-    files = 0
 
     def __init__(self, settings: DatasetSettings, inputs: Inputs | None = None) -> None:
         self.settings = settings
@@ -49,6 +45,8 @@ class RoomsPlan:
         counts = apportion([family.weight for family in rooms.families], rooms.count)
         # Room numbers run family by family, which for RevRIR's 110 rooms is the paper's own order.
         self._family_starts = np.concatenate([[0], np.cumsum(counts)])
+        self._splits = self._divided()
+        self.split_sizes = {split: len(numbers) * len(positions) for split, (numbers, positions) in self._splits.items()}
         # The samples of a room stand together in a shard: a few remembered rooms serve nearly all of them.
         self._rooms = lru_cache(maxsize=64)(self._draw)
         for family in rooms.families:
@@ -56,21 +54,7 @@ class RoomsPlan:
                 radius = 0.0 if self._array is None else self._array.radius_m
                 free_boxes(size, settings.place, room=f"of family {family.name!r}", array_radius_m=radius)
 
-    def __len__(self) -> int:
-        return self.settings.rooms.count * self.settings.place.rirs_per_room
-
-    @cached_property
-    def shards(self) -> tuple[ShardPlan, ...]:
-        """All shards, split by split in the order of the settings."""
-        return shards_of(self.split_sizes, self.settings.shard_size)
-
-    @cached_property
-    def split_sizes(self) -> dict[str, int]:
-        """Samples of each split."""
-        return {split: len(rooms) * len(positions) for split, (rooms, positions) in self._splits.items()}
-
-    @cached_property
-    def _splits(self) -> dict[str, tuple[NDArray[np.int64], range]]:
+    def _divided(self) -> dict[str, tuple[NDArray[np.int64], range]]:
         """For each split its rooms, shuffled, and the range of positions that it takes of each."""
         splits, rooms = self.settings.splits, self.settings.rooms
         per_room = self.settings.place.rirs_per_room
@@ -172,16 +156,6 @@ class RoomsPlan:
         family = int(np.searchsorted(self._family_starts, index, side="right")) - 1
         start, stop = self._family_starts[family], self._family_starts[family + 1]
         return self.settings.rooms.families[family], int(index - start), int(stop - start)
-
-
-@lru_cache(maxsize=2)
-def _cached_plan(settings_json: str, inputs: tuple[tuple[str, Path], ...]) -> RoomsPlan:
-    return RoomsPlan(DatasetSettings.model_validate_json(settings_json), dict(inputs))
-
-
-def plan_of(settings: DatasetSettings, inputs: Inputs) -> RoomsPlan:
-    """Return the plan, kept for the next chunk: a worker plans a room once for all its samples."""
-    return _cached_plan(settings.model_dump_json(), tuple(sorted(inputs.items())))
 
 
 def engine_label(settings: DatasetSettings) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +13,15 @@ from numpy.typing import NDArray
 from roomgen.audio import encode_flac
 from roomgen.audio_math import amplitude, fit, peak_db, resample, rms_db
 from roomgen.corpora import corpus_classes
-from roomgen.corpora.base import BrokenFile, Clip
+from roomgen.corpora.base import BrokenFile, Clip, Corpus
 from roomgen.corpora.union import JOIN, label_of, sorted_union
-from roomgen.datasets.family import Broken, Card, Family, Inputs
+from roomgen.datasets.family import Broken, Card, Chunk, Job, Row
 from roomgen.datasets.sources.plan import (
     SourcesPlan,
     Unit,
     corpus_of,
     inputs_of,
     opened,
-    roots_of,
     segment_length,
     segment_step,
 )
@@ -30,99 +29,124 @@ from roomgen.datasets.sources.settings import SourcesSettings
 from roomgen.datasets.sources.splits import group_of
 from roomgen.errors import RoomgenError
 from roomgen.settings import resolve
-from roomgen.store.columns import SOURCES, Column
+from roomgen.store.columns import SOURCES
 from roomgen.store.samples import Sample, sample_of
-from roomgen.text import interval
+from roomgen.text import LONGEST_KEY, interval
 
 AUDIO_MEMBER = "audio.flac"
-MEASURED = ("gain_db", "rms_db", "peak_db")
 _SILENT_DB = -90.0  # below this a segment is digital silence or nearly so: nothing can be learned from it
 _FULL_SCALE_DB = -0.01
 _MOST_CHANNELS = 8  # that a FLAC file holds
 
 
-class SourcesFamily(Family):
+class SourcesJob(Job[SourcesSettings, Unit]):
     """Recordings of a corpus."""
 
     name = "sources"
     unit = "segment"
     settings_model = SourcesSettings
     audio_member = AUDIO_MEMBER
-    counts = {"clip": "recordings", "speaker": "speakers", "class_name": "classes"}  # noqa: RUF012 (as declared in Family)
+    counts = {"clip": "recordings", "speaker": "speakers", "class_name": "classes"}  # noqa: RUF012 (as declared in Job)
     spreads = {"rms_db": ("level", "dB")}  # noqa: RUF012
 
-    def columns(self, settings: SourcesSettings) -> tuple[Column, ...]:
-        return SOURCES
+    columns = SOURCES
 
-    def members(self, settings: SourcesSettings) -> tuple[str, ...]:
-        return tuple(sorted((AUDIO_MEMBER, "json", *_extra_members(settings.corpus))))
+    @property
+    def members(self) -> tuple[str, ...]:
+        return tuple(sorted((AUDIO_MEMBER, "json", *_extra_members(self.settings.corpus))))
 
-    def plan(self, settings: SourcesSettings, inputs: Inputs) -> SourcesPlan:
-        return SourcesPlan(settings, inputs)
+    @cached_property
+    def plan(self) -> SourcesPlan:
+        return SourcesPlan(self.settings, self.inputs)
 
-    def make(self, settings: SourcesSettings, inputs: Inputs, split: str, units: Sequence[Unit]) -> Iterator[Sample | Broken]:
-        corpus = corpus_of(settings, inputs)
-        for unit in units:
+    def make(self, chunk: Chunk[Unit]) -> Iterator[Sample | Broken]:
+        for unit in chunk.units:
             try:
-                recording = corpus.read(unit.clip)
-                whole, gain_db = _prepared(settings, recording.audio, recording.fs_hz, unit.clip.path)
+                whole = self._read(unit.clip)
             except BrokenFile as error:
                 yield Broken(error.name, error.reason)
                 continue
             for number, segment in enumerate(unit.segments, start=unit.start):
-                audio, row = _cut(settings, whole, segment)
-                row["gain_db"] += gain_db
-                if rms_db(audio) < _SILENT_DB:
-                    yield Broken(f"{unit.clip.name}-{segment:04d}", "the segment is silent", counts=False)
-                    continue
-                row |= _clip_columns(settings, unit.clip, segment, recording.fs_hz)
-                row |= {"split": split, "seed_index": number}
-                members = {AUDIO_MEMBER: encode_flac(audio, fs_hz=settings.fs_hz, bits=settings.bits), **recording.extras}
-                yield sample_of(row, members, SOURCES)
+                sample = self._sample(whole, segment, split=chunk.split, number=number)
+                yield sample or Broken(_key(unit.clip, segment), "the segment is silent", counts=False)
 
-    def again(
-        self, settings: SourcesSettings, inputs: Inputs, row: Mapping[str, Any]
-    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        roots = roots_of(settings.corpus, inputs)
-        clip = _clips_by_name(settings.corpus, roots, settings.corpus_seed, settings.corpus_count).get(row["clip"])
+    def remake(self, row: Row) -> Sample:
+        clip, segment = self._clips.get(row["clip"]), int(row["segment"])
         if clip is None:
-            raise RoomgenError(f"the corpus {settings.corpus} no longer has the recording {row['clip']!r}.", exit_code=1)
+            raise RoomgenError(f"the corpus {self.settings.corpus} no longer has the recording {row['clip']!r}.", exit_code=1)
         try:
-            recording = corpus_of(settings, inputs).read(clip)
-            whole, gain_db = _prepared(settings, recording.audio, recording.fs_hz, clip.path)
+            sample = self._sample(self._read(clip), segment, split=row["split"], number=int(row["seed_index"]))
         except BrokenFile as error:
             raise RoomgenError(f"{error.name} can no longer be used: it {error.reason}.", exit_code=1) from None
-        audio, measured = _cut(settings, whole, int(row["segment"]))
-        step = float(1 << (settings.bits - 1))  # as the FLAC file rounds it
-        stored = (np.clip(np.rint(audio.astype(np.float64) * step), -step, step - 1) / step).astype(np.float32)
-        return stored, {"gain_db": measured["gain_db"] + gain_db, **self.measured(settings, row, stored)}
+        if sample is None:
+            raise RoomgenError(f"{clip.path} can no longer be used: its segment {segment} is silent.", exit_code=1)
+        return sample
 
-    def measured(self, settings: SourcesSettings, row: Mapping[str, Any], audio: NDArray[np.float32]) -> dict[str, Any]:
+    def measured(self, row: Row, audio: NDArray[np.float32]) -> dict[str, Any]:
         return {"rms_db": rms_db(audio), "peak_db": peak_db(audio)}
 
-    def card(self, settings: Mapping[str, Any], totals: Mapping[str, Any]) -> Card:
-        kinds = list(dict.fromkeys(corpus_classes(settings["corpus"])))
-        abouts, several = [kind.about for kind in kinds], JOIN in settings["corpus"]
-        cut = "whole recordings" if settings["segment_s"] is None else f"segments of {settings['segment_s']:g} s"
-        if settings.get("overlap"):
-            cut += f" (each repeats {100 * settings['overlap']:g} % of the one before it)"
+    def card(self, totals: Mapping[str, Any]) -> Card:
+        settings = self.settings
+        kinds = list(dict.fromkeys(corpus_classes(settings.corpus)))
+        abouts, several = [kind.about for kind in kinds], JOIN in settings.corpus
+        cut = "whole recordings" if settings.segment_s is None else f"segments of {settings.segment_s:g} s"
+        if settings.overlap:
+            cut += f" (each repeats {100 * settings.overlap:g} % of the one before it)"
         origins = (f"{about.title + ': ' if several else ''}{about.url}, licence: {about.licence}" for about in abouts)
         origin = "an embedded stand-in, made by roomgen" if kinds[0].embedded else "; ".join(origins)
         own = {"subset": "the corpus' own subsets", "fold": "the corpus' own folds"}
-        by = own.get(settings["split_by"], "groups (speakers, places, original recordings)")
-        if settings.get("val_share"):
-            by += f"; val has {100 * settings['val_share']:g} % of the groups of train"
-        if settings.get("split_within"):
+        by = own.get(settings.split_by, "groups (speakers, places, original recordings)")
+        if settings.val_share:
+            by += f"; val has {100 * settings.val_share:g} % of the groups of train"
+        if settings.split_within:
             by += ", divided within each class"
         return Card(
             title=f"Sources: {' and '.join(about.title for about in abouts)}",
             text=f"{totals['samples']} {cut} of {totals['recordings']} recordings, {totals['audio_s'] / 3600:.2f} hours at "
-            f"{settings['fs_hz']} Hz, level {interval(totals['rms_db'], 'dB')}. Origin: {origin}. Splits are by {by}."
+            f"{settings.fs_hz} Hz, level {interval(totals['rms_db'], 'dB')}. Origin: {origin}. Splits are by {by}."
             + (" Clips, files, speakers and groups begin with the name of their corpus." if several else ""),
-            members="`KEY.audio.flac`" + "".join(f", `KEY.{ending}`" for ending in _extra_members(settings["corpus"])),
+            members="`KEY.audio.flac`" + "".join(f", `KEY.{ending}`" for ending in _extra_members(settings.corpus)),
             example='sources = pd.read_parquet("manifest.parquet")\nsources.groupby("split").speaker.nunique()',
             tags=("speech",) if any(about.kind == "speech" for about in abouts) else ("sound",),
         )
+
+    @cached_property
+    def _corpus(self) -> Corpus:
+        return corpus_of(self.settings, self.inputs)
+
+    @cached_property
+    def _clips(self) -> dict[str, Clip]:
+        return {clip.name: clip for clip in self._corpus.clips()}
+
+    def _read(self, clip: Clip) -> _Whole:
+        """Return a recording, ready to be cut."""
+        if len(_key(clip, 0)) > LONGEST_KEY:
+            raise BrokenFile(clip.path, f"has a path too long for the key of a sample, which has at most {LONGEST_KEY} letters")
+        recording = self._corpus.read(clip)
+        audio, gain_db = _prepared(self.settings, recording.audio, recording.fs_hz, clip.path)
+        return _Whole(clip, audio, recording.fs_hz, gain_db, recording.extras)
+
+    def _sample(self, whole: _Whole, segment: int, *, split: str, number: int) -> Sample | None:
+        """Return one segment of a recording, or None where it is silent."""
+        settings = self.settings
+        audio, row = _cut(settings, whole.audio, segment)
+        row["gain_db"] += whole.gain_db
+        if rms_db(audio) < _SILENT_DB:
+            return None
+        row |= _clip_columns(settings, whole.clip, segment, whole.source_fs_hz)
+        row |= {"split": split, "seed_index": number}
+        members = {AUDIO_MEMBER: encode_flac(audio, fs_hz=settings.fs_hz, bits=settings.bits), **whole.extras}
+        return sample_of(row, members, SOURCES)
+
+
+class _Whole(NamedTuple):
+    """A whole recording at the rate and with the channels of a dataset, and the gain against clipping in dB."""
+
+    clip: Clip
+    audio: NDArray[np.float32]
+    source_fs_hz: int
+    gain_db: float
+    extras: Mapping[str, bytes]
 
 
 def sources_settings(
@@ -147,11 +171,6 @@ def sources_settings(
     asked = resolve(tree, overrides, model=SourcesSettings, flags=flags)  # before the corpus is opened with what it says
     found = opened(corpus, roots, asked.corpus_seed, asked.corpus_count)
     return asked.model_copy(update={"fingerprint": found.fingerprint()}), inputs_of(corpus, roots)
-
-
-@lru_cache(maxsize=2)
-def _clips_by_name(name: str, roots: tuple[Path, ...], seed: int, count: int | None) -> dict[str, Clip]:
-    return {clip.name: clip for clip in opened(name, roots, seed, count).clips()}
 
 
 def _extra_members(name: str) -> tuple[str, ...]:
@@ -205,9 +224,13 @@ def _cut(settings: SourcesSettings, whole: NDArray[np.float32], segment: int) ->
     return piece, row
 
 
+def _key(clip: Clip, segment: int) -> str:
+    return f"{clip.name}-{segment:04d}"
+
+
 def _clip_columns(settings: SourcesSettings, clip: Clip, segment: int, fs_hz: int) -> dict[str, Any]:
     return {
-        "key": f"{clip.name}-{segment:04d}",
+        "key": _key(clip, segment),
         "corpus": label_of(settings.corpus, clip),
         "clip": clip.name,
         "file": clip.path,

@@ -14,7 +14,7 @@ from roomgen.audio_math import resampled_length
 from roomgen.corpora import open_corpora
 from roomgen.corpora.base import BrokenFile, Clip, Corpus
 from roomgen.corpora.union import labels
-from roomgen.datasets.family import Broken, Inputs, ShardPlan, shards_of
+from roomgen.datasets.family import Broken, Inputs, Plan, ShardPlan
 from roomgen.datasets.sources.settings import SourcesSettings
 from roomgen.datasets.sources.splits import divided_clips
 from roomgen.errors import RoomgenError
@@ -32,7 +32,7 @@ class Unit(NamedTuple):
     """Number of the first one in its split."""
 
 
-class SourcesPlan:
+class SourcesPlan(Plan[SourcesSettings, Unit]):
     """Which segments of which recordings stand where; see the module's text."""
 
     def __init__(self, settings: SourcesSettings, inputs: Inputs) -> None:
@@ -49,7 +49,6 @@ class SourcesPlan:
         self.files = len(clips)
         if settings.subsets:
             clips = _of_subsets(clips, settings)
-        self.broken: tuple[Broken, ...] = ()
         counted: list[tuple[Clip, int]] = []
         broken = []
         for clip in clips:
@@ -82,14 +81,6 @@ class SourcesPlan:
                 f"nothing of the corpus {settings.corpus} is left: take {list(settings.take)} or max_samples "
                 f"{settings.max_samples} leave all of its {len(counted)} recordings out. Let them take more."
             )
-
-    def __len__(self) -> int:
-        return sum(self.split_sizes.values())
-
-    @property
-    def shards(self) -> tuple[ShardPlan, ...]:
-        """All shards, split by split."""
-        return shards_of(self.split_sizes, self.settings.shard_size)
 
     def chunks(self, shard: ShardPlan) -> Iterator[Sequence[Unit]]:
         """Yield the shard's segments, some recordings at a time."""

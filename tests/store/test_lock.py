@@ -8,20 +8,22 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from roomgen.datasets.family import AnyJob
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate
 from roomgen.run.verify import verify
-from roomgen.store import folder as files
-from roomgen.store.folder import LOCK_FILE, CannotLock, lock, locked
+from roomgen.store.folder import Folder
+from roomgen.store.lock import LOCK_FILE, CannotLock, lock, locked
 from tests.conftest import tiny_settings
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from roomgen.store.folder import lock
+from roomgen.store.lock import lock
 with lock(Path(sys.argv[1])) as alone:
     print(alone, flush=True)
     time.sleep(60)
@@ -95,7 +97,7 @@ def test_of_many_that_wait_one_at_a_time_works(tmp_path: Path) -> None:
     assert most == [1] * 150
 
 
-@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL])
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS])
 def test_without_locks_a_warning_says_so_and_the_work_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     import fcntl
 
@@ -116,15 +118,20 @@ def test_without_locks_a_warning_says_so_and_the_work_goes_on(tmp_path: Path, mo
 def test_a_folder_that_cannot_be_written_counts_as_held_and_a_full_disk_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = errno.EACCES
+    refused: list[int] = []
+    opened = os.open
 
-    def refuse(path: Path) -> int:
-        raise OSError(code, os.strerror(code), str(path))
+    def refuse(path: Any, *rest: Any, **more: Any) -> int:
+        if str(path).endswith(LOCK_FILE):
+            raise OSError(refused[-1], os.strerror(refused[-1]), str(path))
+        return opened(path, *rest, **more)
 
-    monkeypatch.setattr(files, "_opened", refuse)
-    with lock(tmp_path) as alone:
-        assert alone
-    code = errno.ENOSPC
+    monkeypatch.setattr(os, "open", refuse)
+    for code in (errno.EACCES, errno.EROFS):
+        refused.append(code)
+        with lock(tmp_path) as alone:
+            assert alone
+    refused.append(errno.ENOSPC)
     with pytest.raises(RoomgenError, match="the disk is full"), lock(tmp_path):
         pass
 
@@ -140,14 +147,14 @@ def test_the_lock_outlives_the_removal_of_temporary_files(tmp_path: Path, monkey
     from roomgen.run import generate as generating
 
     held: list[bool] = []
-    finish = generating._finish
+    finish = generating.finish
 
-    def seen(root: Path, *rest: object) -> object:
-        with lock(root) as alone:
+    def seen(job: AnyJob, store: Folder) -> dict[str, Any]:
+        with lock(store.root) as alone:
             held.append(not alone)
-        return finish(root, *rest)  # type: ignore[arg-type]
+        return finish(job, store)
 
-    monkeypatch.setattr(generating, "_finish", seen)
+    monkeypatch.setattr(generating, "finish", seen)
     generate(tiny_settings(), tmp_path / "out", workers=0, progress=False)
     assert held == [True]
     assert not (tmp_path / "out" / LOCK_FILE).exists()
