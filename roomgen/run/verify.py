@@ -20,8 +20,8 @@ from roomgen.audio import decode_audio
 from roomgen.datasets.family import AnyJob, job_of
 from roomgen.errors import DatasetError, RoomgenError
 from roomgen.run.replay import compare, same
-from roomgen.store.columns import COMMON, SCHEMA_VERSION
-from roomgen.store.dataset import Dataset, Members, reading
+from roomgen.store.columns import SCHEMA_VERSION
+from roomgen.store.dataset import NEEDED, Dataset, Members, reading
 from roomgen.store.folder import DATA_FOLDER, MANIFEST_FILE, TEMPORARY_PREFIX, inside_data, sha256_of
 from roomgen.store.info import Info, read_info, wrong_sums
 from roomgen.store.schema import arrow_schema, check_schema
@@ -31,7 +31,6 @@ from roomgen.text import check_key
 _SAME = 1e-3
 _SAMPLED_ROWS = 20
 _END_OF_TAR = bytes(1024)
-_NEEDED = {"fs_hz", "n_samples", "n_channels", *(column.name for column in COMMON)}  # in datasets of every version
 
 
 def verify(
@@ -141,7 +140,7 @@ def _read_rows(path: Path, job: AnyJob) -> pa.Table:
                 wrong.append(f"{field.name} is of type {found.type}, not {field.type}")
             elif found.null_count:
                 wrong.append(f"{field.name} has {found.null_count} empty cells")
-        elif places or field.name in _NEEDED or not old:
+        elif places or field.name in NEEDED or not old:
             wrong.append(f"{field.name} is {'there more than once' if places else 'missing'}")
     if wrong:
         raise DatasetError(f"{path.name}: its columns are not those of its settings: {'; '.join(wrong[:5])}.")

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 Members = dict[str, dict[str, tuple[int, int]]]
 """Of a tar: key, then ending, to where the bytes begin and how many there are."""
 
+NEEDED = {**{column.name: column.kind for column in COMMON}, "fs_hz": "int32", "n_channels": "int32", "n_samples": "int32"}
+"""Columns that all datasets have, and their kinds."""
+
 _SUGGESTED_AMONG = 20_000
 
 
@@ -124,6 +127,9 @@ class Dataset:
         with reading(path):
             table = pq.read_table(path, columns=list(columns) if columns else None, filters=filters, partitioning=None)
             table.validate(full=True)
+            empty = [name for name in table.schema.names if name in NEEDED and table[name].null_count]
+            if empty:
+                raise ValueError(f"it has no {', '.join(empty)} in some rows")
             return table.to_pandas(types_mapper=lambda t: pd.ArrowDtype(t) if pa.types.is_nested(t) else None)
 
     def __getitem__(self, which: int | str) -> Item:
@@ -192,9 +198,9 @@ class Dataset:
                 rows.validate(full=True)
                 self._groups[group] = rows
             row: dict[str, Any] = self._groups[group].slice(number - self._starts[group], 1).to_pylist()[0]
-        empty = [column.name for column in COMMON if row[column.name] is None]
-        if empty:
-            raise DatasetError(f"{self.root}: row {number} of the manifest has no {', '.join(empty)}: it is damaged.")
+            empty = [name for name in NEEDED if row[name] is None]
+            if empty:
+                raise ValueError(f"row {number} has no {', '.join(empty)}")
         check_key(row["key"])
         return row
 
@@ -232,14 +238,14 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def _check_types(schema: pa.Schema, path: Path) -> None:
-    """Raise where a column of those that all datasets have is of another type; how wide it is does not matter."""
-    for column in COMMON:
-        kind = schema.field(column.name).type
+    """Raise where a column that all datasets have is of another type; how wide it is does not matter."""
+    for name, wanted in NEEDED.items():
+        kind = schema.field(name).type
         if pa.types.is_dictionary(kind):
             kind = kind.value_type
         text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-        if not (text if column.kind in ("string", "name") else pa.types.is_integer(kind)):
-            raise DatasetError(f"{path}: its column {column.name} is of type {kind}: it is damaged or was edited.")
+        if not (text if wanted in ("string", "name") else pa.types.is_integer(kind)):
+            raise DatasetError(f"{path}: its column {name} is of type {kind}: it is damaged or was edited.")
 
 
 def _why_not_open(root: Path) -> str:
