@@ -6,10 +6,12 @@ file, whole, of bounded length once decoded, and finite. Of Ogg and MP3 it canno
 
 from __future__ import annotations
 
-import io
+import contextlib
 import os
 import stat
 import struct
+import tempfile
+from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -53,15 +55,18 @@ def encode_wav(audio: NDArray[np.float32], *, fs_hz: int) -> bytes:
         fs_hz: sampling rate in Hz.
     """
     channels, frames = audio.shape
-    data = np.ascontiguousarray(audio.T, dtype="<f4").tobytes()
-    header = struct.pack(
+    return _wav_header(channels, frames, fs_hz) + np.ascontiguousarray(audio.T, dtype="<f4").tobytes()
+
+
+def _wav_header(channels: int, frames: int, fs_hz: int) -> bytes:
+    n_bytes = 4 * channels * frames
+    return struct.pack(
         "<4sI4s4sIHHIIHHH4sII4sI",
-        *(b"RIFF", _HEADER_BYTES - 8 + len(data), b"WAVE"),
+        *(b"RIFF", _HEADER_BYTES - 8 + n_bytes, b"WAVE"),
         *(b"fmt ", 18, 3, channels, fs_hz, fs_hz * channels * 4, channels * 4, 32, 0),
         *(b"fact", 4, frames),
-        *(b"data", len(data)),
+        *(b"data", n_bytes),
     )
-    return header + data
 
 
 def encode_flac(audio: NDArray[np.float32], *, fs_hz: int, bits: int = 16) -> bytes:
@@ -85,9 +90,12 @@ def encode_flac(audio: NDArray[np.float32], *, fs_hz: int, bits: int = 16) -> by
         raise RoomgenError(f"audio with a peak of {np.abs(audio).max():.3g} would clip: scale it to at most 1 first.")
     steps = np.minimum(steps, scale - 1)  # a peak of exactly 1 is one step too high
     samples = steps.astype(np.int16) if bits == 16 else steps.astype(np.int32) << 8
-    file = io.BytesIO()
-    soundfile.write(file, samples, fs_hz, format="FLAC", subtype=f"PCM_{bits}")
-    return file.getvalue()
+    with _memory_file() as file:
+        form = {"samplerate": fs_hz, "channels": len(audio), "format": "FLAC", "subtype": f"PCM_{bits}"}
+        with soundfile.SoundFile(file.fileno(), "w", **form, closefd=False) as flac:
+            flac.write(samples)
+        file.seek(0)
+        return file.read()
 
 
 def probe_audio(path: str | os.PathLike[str]) -> AudioInfo:
@@ -124,10 +132,28 @@ def decode_audio(data: bytes, *, name: str) -> tuple[NDArray[np.float32], int]:
         DatasetError: it cannot be used, for the reasons of :func:`read_audio`; ``name`` says what it is.
     """
     try:
-        _check_chunks(io.BytesIO(data), len(data))
-        return _decoded(io.BytesIO(data))
+        if (ours := _of_encode_wav(data)) is not None:
+            return ours
+        with _memory_file(data) as file:
+            _check_chunks(file, len(data))
+            file.seek(0)
+            return _decoded(file.fileno())
     except BadAudio as error:
         raise DatasetError(f"{name} {error}.") from None
+
+
+@contextlib.contextmanager
+def _memory_file(data: bytes = b"") -> Iterator[BinaryIO]:
+    """Open a file in memory that libsndfile reads and writes by itself.
+
+    For every few bytes of a ``BytesIO`` it would call Python, where an interrupt is noticed, printed and lost: at best the program
+    goes on as if nobody had pressed Ctrl-C, at worst without what was to be written.
+    """
+    in_memory = hasattr(os, "memfd_create")  # Linux
+    with open(os.memfd_create("audio"), "r+b", buffering=0) if in_memory else tempfile.TemporaryFile(buffering=0) as file:
+        file.write(data)
+        file.seek(0)
+        yield file
 
 
 def _check_file(path: str | os.PathLike[str]) -> None:
@@ -171,20 +197,38 @@ def _check_chunks(file: BinaryIO, size: int) -> None:
     raise BadAudio(f"is truncated: it ends after {size} bytes, before its audio begins")
 
 
-def _decoded(source: str | BinaryIO) -> tuple[NDArray[np.float32], int]:
+def _decoded(source: str | int) -> tuple[NDArray[np.float32], int]:
     import soundfile
 
     try:
-        with soundfile.SoundFile(source) as file:
+        with soundfile.SoundFile(source, closefd=False) as file:
             info = _checked_info(file.samplerate, file.channels, file.frames)
             audio = file.read(info.n_samples, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
         raise _unreadable(error) from None
     if len(audio) < info.n_samples:
         raise BadAudio(f"is truncated: its header promises {info.n_samples} samples, {len(audio)} can be read")
+    return _checked(audio), info.fs_hz
+
+
+def _of_encode_wav(data: bytes) -> tuple[NDArray[np.float32], int] | None:
+    """Return what :func:`encode_wav` wrote, five times as fast as libsndfile would; None for all other files."""
+    if not _HEADER_BYTES < len(data) < MOST_BYTES:
+        return None
+    channels, fs_hz = struct.unpack_from("<HI", data, 22)
+    if not 0 < channels < 1 << 14 or not 0 < 4 * channels * fs_hz < MOST_BYTES:
+        return None
+    frames = (len(data) - _HEADER_BYTES) // (4 * channels)
+    if _wav_header(channels, frames, fs_hz) != data[:_HEADER_BYTES] or len(data) != _HEADER_BYTES + 4 * channels * frames:
+        return None
+    return _checked(np.frombuffer(data, "<f4", offset=_HEADER_BYTES).reshape(frames, channels)), fs_hz
+
+
+def _checked(audio: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (time, channel) samples as (channel, time) if they are finite."""
     if not np.isfinite(audio).all():
         raise BadAudio(f"holds values that are not finite: {int((~np.isfinite(audio)).sum())} of {audio.size}")
-    return np.ascontiguousarray(audio.T, dtype=np.float32), info.fs_hz
+    return np.array(audio.T, dtype=np.float32, order="C")
 
 
 def _checked_info(fs_hz: int, n_channels: int, n_samples: int) -> AudioInfo:

@@ -179,3 +179,25 @@ def test_broken_files_of_every_kind_are_counted_and_end_no_job(tmp_path):
     with pytest.raises(RoomgenError, match=r"more than --max-broken 0\.5 allows") as error:
         generate(settings, tmp_path / "other", workers=0, progress=False, inputs=inputs, max_broken=0.5)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("at", range(58))
+def test_a_damaged_header_is_refused_or_read_as_libsndfile_reads_it(tmp_path, at):
+    for value in (0x00, 0x7F, 0xFF):
+        data = WAV[:at] + bytes([value]) + WAV[at + 1 :]
+        try:
+            sound, fs_hz = decode_audio(data, name="x")
+        except DatasetError:
+            continue
+        expected, expected_fs_hz = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+        assert fs_hz == expected_fs_hz
+        np.testing.assert_array_equal(sound, expected.T)
+
+
+@pytest.mark.parametrize("work", [lambda: encode_flac(SOUND, fs_hz=FS_HZ), lambda: decode_audio(FLAC, name="x")])
+def test_no_python_runs_within_libsndfile_where_an_interrupt_would_be_lost(work, monkeypatch):
+    def callback(*_):
+        pytest.fail("libsndfile calls Python")
+
+    monkeypatch.setattr(soundfile.SoundFile, "_init_virtual_io", callback)
+    work()
