@@ -1,34 +1,27 @@
-"""Readers of corpora, one module each, known by name."""
+"""Readers of corpora, one module each, known by name; there is no list to add them to."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from importlib import import_module
 from inspect import cleandoc
 from pathlib import Path
+from pkgutil import iter_modules
 from textwrap import indent
 
 from roomgen.corpora.base import Corpus
 from roomgen.corpora.union import JOIN, Union, check_apart, labels, sorted_union
 from roomgen.errors import RoomgenError, suggest
 
-_CORPORA = {
-    "librispeech": "librispeech:LibriSpeech",
-    "speechocean762": "speechocean762:SpeechOcean762",
-    "fsdnoisy18k": "fsdnoisy18k:FSDnoisy18k",
-    "esc50": "esc50:ESC50",
-    "esc10": "esc50:ESC10",
-    "tau2022": "tau2022:TAU2022Mobile",
-    "soundspaces-speech": "soundspaces_speech:SoundSpacesSpeech",
-    "avspeech": "avspeech:AcousticAVSpeech",
-    "micirp": "micirp:MicIRP",
-    "multi-angle": "multi_angle:MultiAngle",
-    "folder": "folder:AnyFolder",
-    "espeak": "espeak:Espeak",
-    "synthetic": "synthetic:SyntheticEvents",
-    "synthetic-scenes": "synthetic_scenes:SyntheticScenes",
-}
+
+@lru_cache(maxsize=1)
+def corpora() -> dict[str, type[Corpus]]:
+    """Return the reader of every corpus by its name: what the modules here define, in the order of names."""
+    modules = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)]
+    found = {kind for module in modules for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Corpus)}
+    return {kind.name: kind for kind in sorted(found - {Corpus, Union}, key=lambda kind: kind.name)}
 
 
 def corpus_class(name: str) -> type[Corpus]:
@@ -37,11 +30,10 @@ def corpus_class(name: str) -> type[Corpus]:
     Raises:
         RoomgenError: no such corpus.
     """
-    if name not in _CORPORA:
-        raise RoomgenError(f"unknown corpus {name!r}.{suggest(name, _CORPORA)} Corpora: {', '.join(_CORPORA)}.")
-    module, _, attribute = _CORPORA[name].partition(":")
-    kind: type[Corpus] = getattr(import_module(f"roomgen.corpora.{module}"), attribute)
-    return kind
+    known = corpora()
+    if name not in known:
+        raise RoomgenError(f"unknown corpus {name!r}.{suggest(name, known)} Corpora: {', '.join(known)}.")
+    return known[name]
 
 
 def corpus_classes(name: str) -> tuple[type[Corpus], ...]:
@@ -97,18 +89,16 @@ def open_corpora(name: str, roots: Sequence[Path], *, seed: int = 0, count: int 
 
 def catalog() -> list[dict[str, object]]:
     """Return what is to be known of every corpus, as plain values."""
-    kinds = {name: corpus_class(name) for name in _CORPORA}
     return [
         {"name": name, "embedded": kind.embedded, **asdict(kind.about), "layout": cleandoc(kind.about.layout)}
-        for name, kind in kinds.items()
+        for name, kind in corpora().items()
     ]
 
 
 def catalog_text() -> str:
     """Return the catalog for reading: a paragraph per corpus."""
     paragraphs = []
-    for name in _CORPORA:
-        kind = corpus_class(name)
+    for name, kind in corpora().items():
         about = kind.about
         papers = f"; for {', '.join(about.papers)}" if about.papers else ""
         where = "embedded in roomgen" if kind.embedded else about.url
