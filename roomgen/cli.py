@@ -11,11 +11,7 @@ from typing import Annotated
 import typer
 
 from roomgen import __version__
-from roomgen.commands import devices as devices_commands
-from roomgen.commands import papers as papers_commands
-from roomgen.commands import rooms as rooms_commands
-from roomgen.commands import sources as sources_commands
-from roomgen.commands import stored, tools
+from roomgen.commands import datasets, papers, stored, tools
 from roomgen.commands.common import complain
 from roomgen.errors import RoomgenError
 
@@ -29,12 +25,12 @@ app = typer.Typer(
 )
 
 for command in (
-    rooms_commands.rooms,
-    rooms_commands.arrays,
-    devices_commands.devices,
-    sources_commands.sources,
-    sources_commands.render,
-    papers_commands.paper,
+    datasets.rooms,
+    datasets.arrays,
+    datasets.devices,
+    datasets.sources,
+    datasets.render,
+    papers.paper,
     stored.verify,
     stored.inspect,
     stored.replay,

@@ -62,6 +62,8 @@ class SplitsSettings(StrictModel):
 class CommonSettings(StrictModel):
     """What the settings of every family of datasets have; ``note`` is a sentence for the dataset's card.
 
+    ``shard_size`` None: as :func:`roomgen.datasets.family.shards_of` sees fit.
+
     What is ``later`` came after the family, and is left out where it is not used (0, none, empty): datasets without it keep their
     hash and their bytes.
     """
@@ -72,7 +74,7 @@ class CommonSettings(StrictModel):
     preset: str = ""
     note: str = ""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    shard_size: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    shard_size: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 
     @model_serializer(mode="wrap")
     def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def engine_class(name: str, device: str = "cpu") -> type[Engine]:
     if name not in names:
         raise RoomgenError(f"unknown engine {name!r}.{suggest(name, names)} Engines: {', '.join(names)}.")
     if (name, device) not in ENGINES:
-        devices = [where for known, where in ENGINES if known == name]
+        devices = ["the CPU" if where == "cpu" else where for known, where in ENGINES if known == name]
         raise RoomgenError(f"engine {name!r} runs on {' and '.join(devices)}, not on {device!r}.")
     module, _, attribute = ENGINES[name, device].partition(":")
     found: type[Engine] = getattr(import_module(module), attribute)

@@ -7,17 +7,8 @@ from typing import Annotated
 
 import typer
 
-from roomgen.commands.common import (
-    JsonOption,
-    MaxBrokenOption,
-    OverwriteOption,
-    SeedOption,
-    WorkersOption,
-    complain,
-    print_result,
-    worker_count,
-)
-from roomgen.errors import RoomgenError
+from roomgen.commands.common import folder, kept_on_interrupt, print_result, worker_count
+from roomgen.commands.options import JsonOption, MaxBrokenOption, OverwriteOption, WorkersOption
 
 
 def paper(
@@ -44,7 +35,7 @@ def paper(
         Path | None, typer.Option(help="TAU 2022 Mobile, SoundSpaces-Speech, … or a folder  [default: procedural]")
     ] = None,
     dirs: Annotated[list[Path] | None, typer.Option(help="MicIRP or Multi-angle; may be repeated  [default: parametric]")] = None,
-    seed: SeedOption = 0,
+    seed: Annotated[int, typer.Option(help="what everything is drawn from")] = 0,
     write_plans: Annotated[
         Path | None, typer.Option(metavar="DIR", help="write its rooms and devices to Parquet files, and no dataset")
     ] = None,
@@ -71,11 +62,7 @@ def paper(
     if write_plans is not None:
         print_result(papers.write_plans(name, write_plans, given), as_json, papers.plans_text)
         return
-    if out is None:
-        raise RoomgenError("--out is missing: name the folder that the paper's datasets are written to, such as --out papers/")
-    try:
+    out = folder(out, "the paper's datasets are written to, such as --out papers/")
+    with kept_on_interrupt():
         result = papers.make_paper(name, out, given, workers=worker_count(workers), overwrite=overwrite, max_broken=max_broken)
-    except KeyboardInterrupt:
-        complain("interrupted. Finished shards are kept; the same command goes on from there.")
-        raise typer.Exit(130) from None
     print_result(result, as_json, papers.paper_text)

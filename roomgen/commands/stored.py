@@ -8,18 +8,25 @@ from typing import Annotated
 
 import typer
 
-from roomgen.commands.common import DatasetArgument, JsonOption, complain, print_result
+from roomgen.commands.common import complain, print_result
+from roomgen.commands.options import DatasetArgument, JsonOption
+from roomgen.errors import RoomgenError
+
+InputOption = Annotated[
+    list[str] | None, typer.Option("--input", metavar="NAME=DIR", help="where an input of the dataset lies now; may be repeated")
+]
 
 
 def verify(
     root: DatasetArgument,
     deep: Annotated[bool, typer.Option("--deep", help="also decode all audio; measure and make a sample of rows again")] = False,
+    inputs: InputOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check that a dataset is whole and is what it says."""
     from roomgen.run.verify import verify as check
 
-    problems = check(root, deep=deep)
+    problems = check(root, deep=deep, inputs=_folders(inputs))
     if as_json:
         print(json.dumps({"dataset": str(root), "deep": deep, "problems": problems}))
     elif problems:
@@ -52,13 +59,18 @@ def inspect(
     print_result(item.row | {"png": str(picture), "wav": str(audio)}, as_json, row_text)
 
 
-def replay(root: DatasetArgument, key: Annotated[str, typer.Argument(help="a sample")], as_json: JsonOption = False) -> None:
+def replay(
+    root: DatasetArgument,
+    key: Annotated[str, typer.Argument(help="a sample")],
+    inputs: InputOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Make a sample again from its row and compare; exit code 1 if it is not the same."""
     from roomgen.run.replay import compare_again
     from roomgen.store.dataset import Dataset
 
     dataset = Dataset(root)
-    comparison = compare_again(dataset, dataset[key])
+    comparison = compare_again(dataset, dataset[key], inputs=dataset.inputs_at(_folders(inputs)))
     result = {
         "key": key,
         "same": comparison.same,
@@ -69,3 +81,14 @@ def replay(root: DatasetArgument, key: Annotated[str, typer.Argument(help="a sam
     print_result(result, as_json, lambda _: f"{key}: {comparison.text}")
     if not comparison.same:
         raise typer.Exit(1)
+
+
+def _folders(given: list[str] | None) -> dict[str, Path]:
+    """Return name to folder of what ``--input NAME=DIR`` says."""
+    folders = {}
+    for text in given or ():
+        name, equals, path = text.partition("=")
+        if not (name and equals and path):
+            raise RoomgenError(f"--input {text}: give the name of an input and the folder that it lies in, such as sources=DIR.")
+        folders[name] = Path(path)
+    return folders

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from roomgen.commands.common import JsonOption, PresetOption, SetOption, assignments, complain, print_result
+from roomgen.commands.common import complain, print_result
+from roomgen.commands.options import PRESET_HELP, JsonOption, SetOption, assignments
 from roomgen.errors import RoomgenError
 
 
@@ -49,7 +50,7 @@ def label(
         raise typer.Exit(1)
 
 
-def config(preset: PresetOption = "mixed", set_: SetOption = None) -> None:
+def config(preset: Annotated[str, typer.Option(help=PRESET_HELP)] = "mixed", set_: SetOption = None) -> None:
     """Print all settings of a preset, as JSON, with their dotted names for --set."""
     from roomgen.datasets.rooms.settings import load_settings
 

@@ -96,3 +96,25 @@ def materials_text(materials: Mapping[str, Mapping[str, float]]) -> str:
     centers = sorted({hz for bands in materials.values() for hz in bands}, key=int)
     rows = [[name, *(f"{bands[hz]:.2f}" if hz in bands else "" for hz in centers)] for name, bands in materials.items()]
     return table(["absorption at Hz", *centers], rows)
+
+
+def written_text(written: Mapping[str, Any]) -> str:
+    """Return what is said of a plan that was written."""
+    return f"{written['plan']}: {written['rooms']} rooms. `roomgen rooms --plan {written['plan']} --out DIR` makes their dataset."
+
+
+def listing_text(listing: Mapping[str, Any]) -> str:
+    """Return what `roomgen devices --dry-run` says: which file is which response, and what is not read."""
+    lines = [f"{entry['file'] or entry['key']}: {entry['what']}" for entry in listing["responses"]]
+    shown = lines[:40] + ([f"… and {len(lines) - 40} more"] if len(lines) > 40 else [])
+    unmatched = [f"not read: {name}" for name in listing["unmatched"][:20]]
+    return "\n".join([*shown, *unmatched, f"{len(lines)} responses, {len(listing['unmatched'])} files not read"])
+
+
+def segments_text(listing: Mapping[str, Any]) -> str:
+    """Return what `roomgen sources --dry-run` says."""
+    splits = ", ".join(f"{name} {count}" for name, count in listing["splits"].items())
+    lines = {"files": listing["files"], "segments": f"{listing['samples']} ({splits})", "shards": listing["shards"]}
+    if listing["broken"]:
+        lines["unreadable"] = "; ".join(f"{name}: {reason}" for name, reason in listing["broken"][:10])
+    return pairs(lines)

@@ -260,3 +260,19 @@ def test_importing_the_command_line_loads_nothing_heavy():
     heavy = ("torch", "numba", "numpy", "pandas", "matplotlib", "scipy", "pyarrow", "pydantic")
     code = f"import sys, roomgen.cli; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_what_is_ignored_or_missing_is_said(tmp_path):
+    plan = tmp_path / "plan.parquet"
+    written = roomgen("rooms", *SMALL, "--write-plan", plan)
+    assert written.returncode == 0, written.stderr
+    assert "leave nothing for the split test: ask for 10 or more (--n)" in written.stderr
+    refused = roomgen("rooms", "--plan", plan, "--n", 3, "--out", tmp_path / "shards")
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert "--n and --plan exclude each other" in refused.stderr
+    seeded = roomgen("rooms", "--plan", plan, "--seed", 0, "--dry-run", "--set", "signal.duration=0.05", "--json")
+    assert seeded.returncode == 0, seeded.stderr
+    digits = roomgen("rooms", "--n", "1" * 5000, "--out", tmp_path / "shards")
+    assert digits.returncode == 2
+    assert not (tmp_path / "shards").exists()

@@ -53,5 +53,5 @@ def test_an_engine_answers_scenes_in_their_order() -> None:
 def test_what_there_is_not_is_said() -> None:
     with pytest.raises(RoomgenError, match=r"unknown engine 'imag'\. Did you mean 'image'"):
         engines.get_engine("imag")
-    with pytest.raises(RoomgenError, match="'reference' runs on cpu, not on 'cuda'"):
+    with pytest.raises(RoomgenError, match="'reference' runs on the CPU, not on 'cuda'"):
         engines.get_engine("reference", "cuda")

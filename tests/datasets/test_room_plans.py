@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from roomgen.datasets.rooms.pinned import PLAN_SCHEMA, plan_overrides, write_rooms
+from roomgen.datasets.rooms.pinned import PLAN_SCHEMA, plan_overrides, rooms_settings, write_rooms
 from roomgen.datasets.rooms.plan import RoomsPlan
 from roomgen.datasets.rooms.settings import DatasetSettings, load_settings
 from roomgen.errors import RoomgenError
@@ -146,3 +146,65 @@ def test_a_plan_that_changed_or_went_is_noticed(tmp_path):
         RoomsPlan(settings, inputs)
     with pytest.raises(RoomgenError, match="--plan FILE"):
         RoomsPlan(settings, {})
+
+
+def test_a_manifest_is_no_plan_and_a_room_stands_in_it_once(made_once, tmp_path):
+    with pytest.raises(RoomgenError, match=r"names the room 'room00000\d' 3 times.*a plan has one row per room"):
+        rooms_settings("mixed", {}, plan=made_once / "manifest.parquet")
+    named = [{**GOOD, "room_id": name} for name in ("a", "b", "a")]
+    pq.write_table(pa.Table.from_pylist(named), tmp_path / "named.parquet")
+    with pytest.raises(RoomgenError, match=r"names the room 'a' 2 times"):
+        rooms_settings("mixed", {}, plan=tmp_path / "named.parquet")
+
+
+def test_the_same_room_is_not_in_two_splits(tmp_path):
+    rows = [{**GOOD, "length_m": 4.0 + index % 5} for index in range(10)]
+    shares = {"train": 0.5, "test": 0.5}
+    settings, inputs = given(tmp_path / "twins.parquet", rows, **{"splits.shares": shares})
+    with pytest.raises(RoomgenError, match=r"rows \d and \d of the plan are the same room.*splits train and test"):
+        RoomsPlan(settings, inputs)
+    by_position = {"splits.shares": shares, "splits.by": "position"}
+    assert len(RoomsPlan(*given(tmp_path / "positions.parquet", rows, **by_position))) == 20
+    assert len(RoomsPlan(*given(tmp_path / "one_split.parquet", rows))) == 20
+    other = [{**row, "materials": [str(0.1 + 0.05 * index)] * 6} for index, row in enumerate(rows)]
+    assert len(RoomsPlan(*given(tmp_path / "others.parquet", other, **{"splits.shares": shares}))) == 20
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "named"),
+    [("rooms.count", 3, "--n"), ("walls.model", "flat", "--set walls.model"), ("signal.rt60_s", (0.3, 0.3), "--rt60")],
+)
+def test_what_a_plan_decides_is_not_asked_for_beside_it(tmp_path, key, value, named):
+    write_rooms(tiny_settings(), tmp_path / "plan.parquet")
+    flags = {"rooms.count": "--n", "signal.rt60_s": "--rt60"}
+    with pytest.raises(RoomgenError, match=rf"^{named} and --plan exclude each other"):
+        rooms_settings("mixed", {key: value}, plan=tmp_path / "plan.parquet", flags=flags)
+
+
+def test_a_plan_keeps_its_seed_and_preset_unless_others_are_named(tmp_path):
+    write_rooms(tiny_settings(seed=5), tmp_path / "plan.parquet")
+    assert rooms_settings("mixed", {}, plan=tmp_path / "plan.parquet")[0].seed == 5
+    assert rooms_settings("mixed", {"seed": 0}, plan=tmp_path / "plan.parquet")[0].seed == 0
+    preset = tiny_settings().preset
+    assert rooms_settings("mvsd", {"preset": preset}, plan=tmp_path / "plan.parquet")[0].preset == preset
+    with pytest.raises(RoomgenError, match=r"carries its own settings.*leave --preset mvsd out"):
+        rooms_settings("mixed", {"preset": "mvsd"}, plan=tmp_path / "plan.parquet")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ({"rooms.count": 5}, "5 rooms leave nothing for the split test: ask for 10 or more (--n)"),
+        ({"rooms.count": 1}, "1 room leaves nothing for the splits val and test: ask for 10 or more (--n)"),
+        ({"rooms.count": 10}, ""),
+        ({"rooms.count": 5, "splits.shares": {"train": 0.5, "test": 0.5}}, ""),
+        (
+            {"splits.by": "position", "place.rirs_per_room": 4},
+            "4 positions leave nothing for the split test: ask for 10 or more (--rirs-per-room)",
+        ),
+    ],
+)
+def test_a_split_without_a_room_is_said(overrides, said):
+    text = RoomsPlan(load_settings("mixed", overrides)).empty_splits
+    assert text.startswith(said)
+    assert bool(text) == bool(said)

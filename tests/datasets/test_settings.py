@@ -87,7 +87,7 @@ def test_differing_keys_are_named_with_both_values():
         ("engine.max_order=0x" + "f" * 5000, "engine.max_order"),
         ("place.rirs_per_room=1000000", "at most 100,000,000"),
         ("rooms={sizes='grid',families=[{name='a',min_m=[1,1,1],max_m=[9,9,9],step_m=[1e-6,1,1]}]}", "step_m.*sizes"),
-        ("engine.device=tpu", "runs on cpu and cuda"),
+        ("engine.device=tpu", "runs on the CPU and cuda"),
         ("engine.highpass_hz=inf", "highpass_hz = inf"),
         ("splits.seen=" + "9" * 200, "splits.seen"),
     ],

@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 
+from roomgen.acoustics.decay import predict_rt60_bands_s
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.datasets.rooms import target_rt60
 from roomgen.datasets.rooms.family import simulate_row
 from roomgen.datasets.rooms.pinned import write_rooms
 from roomgen.datasets.rooms.plan import RoomsPlan
 from roomgen.datasets.rooms.reachable import check_target, family_range_s
-from roomgen.datasets.rooms.rt60_like import rt60_like
 from roomgen.datasets.rooms.settings import DatasetSettings, load_settings
 from roomgen.errors import RoomgenError
 from roomgen.run.estimate import estimate
+from roomgen.run.rt60_like import rt60_like
 
 SPECTRUM = (0.42, 0.35, 0.3, 0.3, 0.28, 0.24)
 
@@ -143,3 +144,12 @@ def test_a_file_without_a_decay_is_refused(tmp_path) -> None:
     soundfile.write(tmp_path / "tone.wav", 0.1 * np.random.default_rng(0).standard_normal(8000), 8000)
     with pytest.raises(RoomgenError, match=r"tone\.wav"):
         rt60_like(tmp_path / "tone.wav", 8000)
+
+
+def test_limits_hold_beside_a_target_of_another_kind() -> None:
+    limits = {"walls__model": "flat", "walls__rt60_limits_s": (0.3, 0.34), "signal__rt60_of": "1000", "rooms__count": 1}
+    drawn = RoomsPlan(settings(signal__rt60_s=(0.32, 0.32), **limits)).room(0).shoebox
+    mid_s = predict_rt60_bands_s(drawn, fs_hz=8000)[2:4].mean()
+    assert 0.3 <= mid_s <= 0.34
+    with pytest.raises(RoomgenError, match=r"mid-frequency RT60 of .* outside walls.rt60_limits_s"):
+        RoomsPlan(settings(signal__rt60_s=(0.32, 0.32), **{**limits, "walls__rt60_limits_s": (0.31999, 0.32001)})).room(0)

@@ -158,8 +158,9 @@ def _check_limits(settings: DatasetSettings, room: Shoebox, *, has_target: bool)
     walls = settings.walls
     if settings.signal.rt60_bands_s is not None:
         return
-    drawn_within = has_target or (walls.are_drawn and walls.model == "measured")
-    limits = None if drawn_within else walls.rt60_limits_s
+    broadband = walls.are_drawn and walls.model == "random"  # what the limits are of
+    met = has_target and settings.signal.rt60_of == ("broadband" if broadband else "mid")
+    limits = None if met or (walls.are_drawn and walls.model == "measured") else walls.rt60_limits_s
     if limits is None and walls.max_octave_ratio is None:
         return
     bands_s = predict_rt60_bands_s(room, fs_hz=settings.signal.fs_hz, air=air_of(settings))
@@ -171,7 +172,7 @@ def _check_limits(settings: DatasetSettings, room: Shoebox, *, has_target: bool)
         )
     if limits is None:
         return
-    if walls.are_drawn and walls.model == "random":
+    if broadband:
         what, rt60_s = "broadband RT60", predicted_rt60_s(settings, room)
     else:
         what, rt60_s = "mid-frequency RT60", float(bands_s[MID].mean())

@@ -9,6 +9,8 @@ row has them, are those of the walls, and the materials only say what these look
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,9 +22,10 @@ import pyarrow.parquet as pq
 
 from roomgen.acoustics.rooms import WALLS, Shoebox
 from roomgen.datasets.rooms.draw import RoomPlan, duration_s, predicted_rt60_s, room_id
-from roomgen.datasets.rooms.settings import DatasetSettings
+from roomgen.datasets.rooms.settings import DatasetSettings, load_settings
 from roomgen.datasets.rooms.walls import band_columns, shoebox_of
 from roomgen.errors import RoomgenError
+from roomgen.settings import resolve
 from roomgen.store.folder import atomic, sha256_of
 
 PLAN_SCHEMA = pa.schema(
@@ -51,6 +54,7 @@ PLAN_SCHEMA = pa.schema(
         ),
     ]
 )
+_DECIDED = ("rooms.", "walls.", "signal.rt60")  # settings that only rooms which are drawn go by
 _NEEDED = ("length_m", "width_m", "height_m", "materials")
 _SETTINGS_KEY = b"roomgen.settings"
 
@@ -61,6 +65,13 @@ class GivenRooms:
 
     rows: tuple[dict[str, Any], ...]
     settings: DatasetSettings
+
+    def looks(self, index: int) -> tuple[object, ...]:
+        """Return what makes the room of that number another than others: its size and its walls."""
+        row = self.rows[index]
+        sides = tuple(float(np.float32(row[name])) for name in _NEEDED[:3])
+        bands = tuple(tuple(row.get(name) or ()) for name in ("absorption_bands", "scattering_bands"))
+        return sides, tuple(row["materials"]), bands, row.get("absorption_scale")
 
     def room(self, index: int) -> RoomPlan:
         """Return the room of that number; what its row leaves out is computed by the rules of the settings."""
@@ -112,6 +123,41 @@ def write_rooms(settings: DatasetSettings, path: Path) -> int:
     with atomic(path) as temporary:
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary, compression="zstd")
     return len(rows)
+
+
+def rooms_settings(
+    preset: str, overrides: Mapping[str, Any], *, plan: Path | None = None, flags: Mapping[str, str] | None = None
+) -> tuple[DatasetSettings, dict[str, Path]]:
+    """Return the settings and inputs of a dataset of rooms that are drawn, or stand in a plan file.
+
+    Args:
+        preset: its name, where the overrides name none and the plan carries no settings of its own.
+        overrides: dotted key to value.
+        plan: a Parquet file of rooms; None: they are drawn.
+        flags: what errors shall call a key.
+
+    Raises:
+        RoomgenError: no such preset, plan or setting; a setting that the plan decides.
+    """
+    given, flags = dict(overrides), flags or {}
+    named = given.pop("preset", None)
+    if plan is None:
+        return load_settings(str(named or preset), given, flags=flags), {}
+    decided = next((key for key in given if key.startswith(_DECIDED)), None)
+    if decided is not None:
+        raise RoomgenError(
+            f"{flags.get(decided, f'--set {decided}')} and --plan exclude each other: a plan says how many rooms there are, how "
+            "large and of what. Leave one of them out."
+        )
+    carried, follows = plan_overrides(plan)
+    if carried is None:
+        return load_settings(str(named or preset), {**given, **follows}, flags=flags), {"plan": plan}
+    if named not in (None, carried.get("preset")):
+        raise RoomgenError(
+            f"--plan {plan} carries its own settings (preset {carried.get('preset')!r}): leave --preset {named} out, or say with "
+            "other options what shall be different."
+        )
+    return resolve(carried, {**given, **follows}, model=DatasetSettings, flags=flags), {"plan": plan}
 
 
 def plan_overrides(path: Path) -> tuple[dict[str, Any] | None, dict[str, Any]]:
@@ -166,6 +212,13 @@ def _read(path: Path) -> pa.Table:
         raise RoomgenError(
             f"--plan {path} {what}: a plan has a row per room with {', '.join(_NEEDED)} (six materials or absorptions)."
         )
+    if "room_id" in table.schema.names:
+        name, times = Counter(table["room_id"].drop_null().to_pylist()).most_common(1)[0] if len(table) else ("", 0)
+        if times > 1:
+            raise RoomgenError(
+                f"--plan {path} names the room {name!r} {times} times: a plan has one row per room, a manifest one per response. "
+                "`roomgen rooms --write-plan FILE` writes a plan; of a manifest keep the first row of each room."
+            )
     return table
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,11 @@ from roomgen.acoustics.arrays import direction_in_frame_deg
 from roomgen.acoustics.engine import engine_class
 from roomgen.datasets.family import Inputs, Plan, ShardPlan, apportion
 from roomgen.datasets.rooms.draw import RoomPlan, air_of, array_of, draw_positions, draw_room, grid_sizes
-from roomgen.datasets.rooms.pinned import read_rooms
+from roomgen.datasets.rooms.pinned import GivenRooms, read_rooms
 from roomgen.datasets.rooms.placement import distance_m, free_boxes
 from roomgen.datasets.rooms.settings import DatasetSettings, FamilySettings
 from roomgen.datasets.rooms.walls import band_columns
+from roomgen.errors import RoomgenError
 from roomgen.streams import Stream, generator
 
 _POSITIONS_TOGETHER = 10
@@ -49,10 +51,39 @@ class RoomsPlan(Plan[DatasetSettings, tuple[int, int]]):
         self.split_sizes = {split: len(numbers) * len(positions) for split, (numbers, positions) in self._splits.items()}
         # The samples of a room stand together in a shard: a few remembered rooms serve nearly all of them.
         self._rooms = lru_cache(maxsize=64)(self._draw)
+        if self._given is not None:
+            self._check_twins(self._given)
         for family in rooms.families:
             for size in grid_sizes(family) if rooms.sizes == "grid" else [family.min_m]:
                 radius = 0.0 if self._array is None else self._array.radius_m
                 free_boxes(size, settings.place, room=f"of family {family.name!r}", array_radius_m=radius)
+
+    @property
+    def empty_splits(self) -> str:
+        """Which splits have a share and yet no sample, and how they get some, in a sentence; empty: none."""
+        splits = self.settings.splits
+        empty = [name for name, share in splits.shares.items() if share > 0 and not self.split_sizes[name]]
+        if not empty:
+            return ""
+        by_room, least = splits.by == "room", min(splits.shares[name] for name in empty)
+        count = self.settings.rooms.count if by_room else self.settings.place.rirs_per_room
+        what, flag = ("room", "--n") if by_room else ("position", "--rirs-per-room")
+        leave, names = " leaves" if count == 1 else "s leave", " and ".join(empty)
+        return f"{count} {what}{leave} nothing for the split{'s' if len(empty) > 1 else ''} {names}: ask for "
+            f"{ceil(1 / least - 1e-9)} or more ({flag}), or for other shares (--splits)."
+
+    def _check_twins(self, given: GivenRooms) -> None:
+        """Refuse a plan that has the same room twice, in splits that shall share none."""
+        seen: dict[object, tuple[int, str]] = {}
+        for split in self.settings.splits.shares if self.settings.splits.by == "room" else ():
+            for index in self._splits[split][0].tolist():
+                first, where = seen.setdefault(given.looks(index), (index, split))
+                if where != split:
+                    raise RoomgenError(
+                        f"rows {min(first, index)} and {max(first, index)} of the plan are the same room (size and walls), and "
+                        f"would be in the splits {where} and {split}: leave one out, or divide positions (--set "
+                        "splits.by=position)."
+                    )
 
     def _divided(self) -> dict[str, tuple[NDArray[np.int64], range]]:
         """For each split its rooms, shuffled, and the range of positions that it takes of each."""

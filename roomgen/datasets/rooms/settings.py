@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from math import prod
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -397,6 +398,20 @@ def load_settings(
     tree: dict[str, Any] = {"preset": preset, **tomllib.loads(text)}
     _give_way(tree, overrides or {})
     return resolve(tree, overrides, model=DatasetSettings, flags=flags)
+
+
+def array_overrides(text: str) -> dict[str, Any]:
+    """Return what the name of a geometry, or a CSV file of positions, says of ``array``: dotted key to value.
+
+    Raises:
+        RoomgenError: the file cannot be read, or is no list of microphones.
+    """
+    if not text.lower().endswith(".csv"):
+        return {"array.geometry": text}
+    from roomgen.acoustics.arrays import read_array_csv
+
+    array = read_array_csv(Path(text))
+    return {"array.geometry": array.name, "array.positions_m": array.positions_m, "array.patterns": array.patterns}
 
 
 def _give_way(tree: dict[str, Any], overrides: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from roomgen.audio_math import resampled_length
 from roomgen.corpora import open_corpora
@@ -81,6 +81,16 @@ class SourcesPlan(Plan[SourcesSettings, Unit]):
                 f"nothing of the corpus {settings.corpus} is left: take {list(settings.take)} or max_samples "
                 f"{settings.max_samples} leave all of its {len(counted)} recordings out. Let them take more."
             )
+
+    def listing(self) -> dict[str, Any]:
+        """Return what would be made, in numbers, and what cannot be read."""
+        return {
+            "files": self.files,
+            "samples": len(self),
+            "splits": self.split_sizes,
+            "shards": len(self.shards),
+            "broken": [[item.name, item.reason] for item in self.broken],
+        }
 
     def chunks(self, shard: ShardPlan) -> Iterator[Sequence[Unit]]:
         """Yield the shard's segments, some recordings at a time."""

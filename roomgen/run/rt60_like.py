@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from roomgen.acoustics.bands import octave_centers
+from roomgen.datasets.rooms.pinned import rooms_settings
 from roomgen.errors import RoomgenError
 from roomgen.run.label import label_file
 
@@ -40,3 +42,19 @@ def rt60_like(path: Path, fs_hz: float) -> MeasuredRt60:
             why = "cannot be measured" if center in found else "lies above its rate"
             notes.append(f"{path.name}: the octave of {center:g} Hz {why}; it takes the {bands[-1]:g} s of {nearest:g} Hz.")
     return MeasuredRt60(tuple(bands), tuple(notes))
+
+
+def with_spectrum(
+    path: Path, preset: str, overrides: Mapping[str, Any], *, flags: Mapping[str, str]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return overrides of the settings of rooms with the octave spectrum of a measured response, and notes about it.
+
+    Raises:
+        RoomgenError: they have a target RT60 already, or the file has none.
+    """
+    for key in ("signal.rt60_s", "signal.rt60_bands_s"):
+        if key in overrides:
+            raise RoomgenError(f"--rt60-like and {flags.get(key, key)} exclude each other: leave one out.")
+    settings, _ = rooms_settings(preset, {"signal.rt60_s": (0.5, 0.5), **overrides}, flags=flags)
+    measured = rt60_like(path, settings.signal.fs_hz)
+    return {**overrides, "signal.rt60_bands_s": measured.bands_s}, measured.notes
