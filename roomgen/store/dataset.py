@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from roomgen.audio import decode_audio
 from roomgen.errors import DatasetError, RoomgenError, suggest
 from roomgen.store.columns import COMMON
-from roomgen.store.folder import DATASET_FILE, MANIFEST_FILE, inside_data
+from roomgen.store.folder import DATA_FOLDER, DATASET_FILE, MANIFEST_FILE, Folder, inside_data
 from roomgen.store.info import Info, input_folders, read_info
 from roomgen.store.schema import check_schema
 from roomgen.store.shard import iterate_tar
@@ -67,25 +67,32 @@ class Dataset:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
-        path = self.root / MANIFEST_FILE
-        if not path.is_file():
-            raise DatasetError(_why_not_open(self.root))
-        with reading(path):
-            self._parquet = pq.ParquetFile(path)
-            self.settings_hash = check_schema(self._parquet.schema_arrow, str(path))
-            _check_types(self._parquet.schema_arrow, path)
-            about = self._parquet.metadata
-            rows = [int(about.row_group(group).num_rows) for group in range(about.num_row_groups)]
+        self._store = Folder(self.root)
+        with reading(self.root / MANIFEST_FILE):
+            if self._store.size(MANIFEST_FILE) is None:
+                raise DatasetError(_why_not_open(self.root))
+        with self._manifest() as parquet:
+            self._schema, self._about = parquet.schema_arrow, parquet.metadata
+            path = self.root / MANIFEST_FILE
+            self.settings_hash = check_schema(self._schema, str(path))
+            _check_types(self._schema, path)
+            rows = [int(self._about.row_group(group).num_rows) for group in range(self._about.num_row_groups)]
             self._starts = [0, *accumulate(rows)]
-            if min(rows, default=0) < 0 or int(about.num_rows) != sum(rows):
+            if min(rows, default=0) < 0 or int(self._about.num_rows) != sum(rows):
                 raise ValueError("its row groups do not have the rows that it says")
-        if (self.root / DATASET_FILE).exists():
+        if self._store.size(DATASET_FILE) is not None:
             self._check_finished()
         self._groups: dict[int, pa.Table] = {}
         self._members: dict[str, Members] = {}
 
     def __reduce__(self) -> tuple[type[Dataset], tuple[str]]:
         return Dataset, (str(self.root.absolute()),)
+
+    @contextmanager
+    def _manifest(self, about: pq.FileMetaData | None = None) -> Iterator[pq.ParquetFile]:
+        """Open the manifest for one read: a file that stayed open would be shared by processes that are forked."""
+        with reading(self.root / MANIFEST_FILE), self._store.stream(MANIFEST_FILE) as file:
+            yield pq.ParquetFile(file, metadata=about)
 
     def _check_finished(self) -> None:
         """Refuse a manifest that is not of the shards beside it: of an earlier dataset, while another is made in its place."""
@@ -119,13 +126,13 @@ class Dataset:
         """
         import pandas as pd
 
-        names = self._parquet.schema_arrow.names
+        names = self._schema.names
         for column in columns or ():
             if column not in names:
                 raise RoomgenError(f"the manifest has no column {column!r}.{suggest(column, names)} Columns: {', '.join(names)}.")
-        path, filters = self.root / MANIFEST_FILE, None if split is None else [("split", "=", split)]
-        with reading(path):
-            table = pq.read_table(path, columns=list(columns) if columns else None, filters=filters, partitioning=None)
+        filters = None if split is None else [("split", "=", split)]
+        with reading(self.root / MANIFEST_FILE), self._store.stream(MANIFEST_FILE) as file:
+            table = pq.read_table(file, columns=list(columns) if columns else None, filters=filters)
             table.validate(full=True)
             empty = [name for name in table.schema.names if name in NEEDED and table[name].null_count]
             if empty:
@@ -180,9 +187,8 @@ class Dataset:
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
-        path = self.root / MANIFEST_FILE
-        with reading(path):
-            keys = self._parquet.read(columns=["key"])
+        with self._manifest(self._about) as parquet:
+            keys = parquet.read(columns=["key"])
             keys.validate(full=True)
             return {key: number for number, key in enumerate(keys["key"].to_pylist())}
 
@@ -192,11 +198,12 @@ class Dataset:
             raise IndexError(f"sample {number} of a dataset of {len(self)}")
         number %= len(self)
         group = bisect_right(self._starts, number) - 1
-        with reading(self.root / MANIFEST_FILE):
-            if group not in self._groups:
-                rows = self._parquet.read_row_group(group)
+        if group not in self._groups:
+            with self._manifest(self._about) as parquet:
+                rows = parquet.read_row_group(group)
                 rows.validate(full=True)
-                self._groups[group] = rows
+            self._groups[group] = rows
+        with reading(self.root / MANIFEST_FILE):
             row: dict[str, Any] = self._groups[group].slice(number - self._starts[group], 1).to_pylist()[0]
             empty = [name for name in NEEDED if row[name] is None]
             if empty:
@@ -207,14 +214,11 @@ class Dataset:
     def _read(self, row: Mapping[str, Any]) -> bytes:
         """Return the bytes of a sample's audio member, by one read at its offset."""
         path = inside_data(self.root, row["shard"])
-        if not path.is_file():  # opening a pipe would wait
-            raise DatasetError(f"{path} is missing: run `roomgen verify {self.root}`.")
         offset, nbytes = row["offset"], row["nbytes"]
-        with reading(path), path.open("rb", buffering=0) as file:
-            if min(offset, nbytes) >= 0 and offset + nbytes <= os.fstat(file.fileno()).st_size:
-                data = os.pread(file.fileno(), nbytes, offset)
-                if len(data) == nbytes:
-                    return data
+        with reading(path), self._store.stream(f"{DATA_FOLDER}/{path.name}") as file:
+            if min(offset, nbytes) >= 0 and offset + nbytes <= file.seek(0, os.SEEK_END):
+                file.seek(offset)
+                return file.read(nbytes)
         raise DatasetError(f"{path} ends before sample {row['key']}: it was cut short. Run `roomgen verify {self.root}`.")
 
 
@@ -230,11 +234,14 @@ def reading(path: Path) -> Iterator[None]:
     Raises:
         DatasetError: in place of the error inside.
     """
+    root = path.parent.parent if path.parent.name == DATA_FOLDER else path.parent
     try:
         yield
+    except FileNotFoundError:
+        raise DatasetError(f"{path} is missing: run `roomgen verify {root}`.") from None
     except (pa.ArrowException, OSError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError) as error:
         text = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise DatasetError(f"{path} is not readable ({text}): it is damaged. Run `roomgen verify {path.parent}`.") from None
+        raise DatasetError(f"{path} is not readable ({text}): it is damaged. Run `roomgen verify {root}`.") from None
 
 
 def _check_types(schema: pa.Schema, path: Path) -> None:

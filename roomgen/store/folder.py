@@ -112,7 +112,10 @@ class Folder:
             return file.read(-1 if nbytes is None else nbytes)
 
     def stream(self, name: str) -> BufferedReader:
-        return open(self.path(name), "rb")
+        path = self.path(name)
+        if path.exists() and not path.is_file():  # opening a pipe would wait
+            raise DatasetError(f"{path} is no regular file: it is not read.")
+        return open(path, "rb")
 
     def size(self, name: str) -> int | None:
         try:

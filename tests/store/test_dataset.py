@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import pickle
 import shutil
 import tarfile
@@ -181,6 +182,19 @@ def test_an_old_manifest_does_not_open_while_its_dataset_is_made_anew(tiny):
     write_info(tiny, {**info, "shards": info["shards"][1:]})
     with pytest.raises(DatasetError, match=r"18 rows .* 13 samples .* not of one dataset"):
         roomgen.open(tiny)
+
+
+@pytest.mark.parametrize("name", ["manifest.parquet", "dataset.json", "data/test-000000.tar"])
+@pytest.mark.parametrize("become", [os.mkfifo, os.mkdir, lambda path: None])
+def test_what_is_no_file_is_told_and_never_waited_for(tiny, name, become):
+    (tiny / name).unlink()
+    become(tiny / name)
+    with pytest.raises(DatasetError, match=r"no regular file|missing|no dataset\.json|no manifest|not finished"):
+        list(roomgen.open(tiny)), roomgen.open(tiny).info
+    try:
+        assert verify(tiny)
+    except DatasetError as error:
+        assert "dataset.json" in str(error)  # noqa: PT017 (without it nothing can be listed)
 
 
 def lengths(ds, numbers, queue):
