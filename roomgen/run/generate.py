@@ -22,7 +22,7 @@ from roomgen.run.executors import Tick, executor_of
 from roomgen.run.totals import totals_of
 from roomgen.settings import CommonSettings, differing_keys
 from roomgen.store.columns import SCHEMA_VERSION
-from roomgen.store.folder import CARD_FILE, DATA_FOLDER, DATASET_FILE, MANIFEST_FILE, Folder, sha256_of
+from roomgen.store.folder import CARD_FILE, DATA_FOLDER, DATASET_FILE, MANIFEST_FILE, Folder, sha256_of, writing
 from roomgen.store.info import read_info, write_info
 from roomgen.store.lock import LOCK_FILE, lock
 from roomgen.store.manifest import write_manifest
@@ -211,9 +211,12 @@ def _info(job: AnyJob, root: Path, *, complete: bool, **rest: Any) -> dict[str, 
 def _held(store: Folder, job: AnyJob, *, overwrite: bool) -> Iterator[None]:
     """Hold the dataset's folder for this process alone: made, checked and cleared of what an earlier run left half done."""
     root = store.root
-    if root.exists() and not root.is_dir():
-        raise RoomgenError(f"--out {root} is a file: give a folder.")
-    if root.is_dir() and store.size(DATASET_FILE) is None and not store.is_new():
+    with writing(root):
+        is_folder = root.is_dir()
+        if root.exists() and not is_folder:
+            raise RoomgenError(f"--out {root} is a file: give a folder.")
+        is_others = is_folder and store.size(DATASET_FILE) is None and not store.is_new()
+    if is_others:
         raise RoomgenError(f"--out {root} holds something that is not a dataset of roomgen: give an empty or a new folder.")
     store.make()
     with lock(root) as alone:

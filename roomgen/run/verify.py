@@ -90,7 +90,7 @@ def _verify_shard(
             problems.append(f"{tar.stem}.json: made with settings {mark.settings_hash}, the dataset has {info['settings_hash']}")
         if (mark.tar_sha256, mark.tar_bytes, mark.samples) != (entry["sha256"], entry["bytes"], entry["samples"]):
             problems.append(f"{tar.stem}.json: does not agree with dataset.json on sha256, size or number of samples")
-        if not all(pair in info.get("broken", []) for pair in mark.broken):
+        if not all(list(pair) in info.get("broken", []) for pair in (*mark.broken, *mark.left_out)):
             problems.append(f"{tar.stem}.json: names broken inputs that dataset.json does not")
         intact = _verify_file(tar, mark.tar_bytes, mark.tar_sha256, problems)
         rows = tar.with_suffix(".parquet")

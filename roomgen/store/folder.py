@@ -106,20 +106,22 @@ class Folder:
             (self.root / DATA_FOLDER).mkdir(parents=True, exist_ok=True)
 
     def read(self, name: str, start: int = 0, nbytes: int | None = None) -> bytes:
-        with self.stream(name) as file:
-            if start:
-                file.seek(start)
+        with reading(self.path(name)), self.stream(name) as file:
+            file.seek(start)
             return file.read(-1 if nbytes is None else nbytes)
 
     def stream(self, name: str) -> BufferedReader:
         path = self.path(name)
-        if path.exists() and not path.is_file():  # opening a pipe would wait
-            raise DatasetError(f"{path} is no regular file: it is not read.")
-        return open(path, "rb")
+        with reading(path):
+            if path.exists() and not path.is_file():  # opening a pipe would wait
+                raise DatasetError(f"{path} is no regular file: it is not read.")
+            return open(path, "rb")
 
     def size(self, name: str) -> int | None:
+        path = self.path(name)
         try:
-            return self.path(name).stat().st_size
+            with reading(path):
+                return path.stat().st_size
         except FileNotFoundError:
             return None
 
@@ -222,6 +224,17 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn the system's refusals to read into one clear line, but for a file that is not there."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror or error}.") from None
+
+
+@contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn the system's refusals to write into one clear line."""
     try:
@@ -248,7 +261,7 @@ def sync_folder(folder: Path) -> None:
 
 def sha256_of(path: Path) -> str:
     """Return the hex digest of a file."""
-    with open(path, "rb") as file:
+    with reading(path), open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
