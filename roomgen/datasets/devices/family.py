@@ -18,8 +18,8 @@ from roomgen.corpora.micirp import MicIRP
 from roomgen.corpora.multi_angle import MultiAngle
 from roomgen.datasets.devices.files import read_response
 from roomgen.datasets.devices.plan import (
+    DeviceResponse,
     DevicesPlan,
-    Unit,
     compression_of,
     design_of,
     devices_settings,
@@ -49,7 +49,7 @@ _CONSTRUCTION = ("directivity", "transducer", "diaphragm_size", "diaphragm_count
 _NO_COMPRESSION = {"threshold_db": _NAN, "ratio": 1.0, "attack_ms": _NAN, "release_ms": _NAN, "makeup_db": _NAN}
 
 
-class DevicesJob(Job[DevicesSettings, Unit]):
+class DevicesJob(Job[DevicesSettings, DeviceResponse]):
     """Responses of microphones and recording devices."""
 
     name = "devices"
@@ -66,7 +66,7 @@ class DevicesJob(Job[DevicesSettings, Unit]):
     def plan(self) -> DevicesPlan:
         return DevicesPlan(self.settings, self.inputs)
 
-    def make(self, chunk: Chunk[Unit]) -> Iterator[Sample | Broken]:
+    def make(self, chunk: Chunk[DeviceResponse]) -> Iterator[Sample | Broken]:
         for unit in chunk.units:
             try:
                 yield self._sample(unit, chunk.split)
@@ -111,7 +111,7 @@ class DevicesJob(Job[DevicesSettings, Unit]):
             tags=("impulse-response", "microphone"),
         )
 
-    def _sample(self, unit: Unit, split: str) -> Sample:
+    def _sample(self, unit: DeviceResponse, split: str) -> Sample:
         settings = self.settings
         if len(unit.key) > LONGEST_KEY:
             raise BrokenFile(unit.key, f"has a path too long for the key of a sample, which has at most {LONGEST_KEY} letters")
@@ -132,26 +132,26 @@ class DevicesJob(Job[DevicesSettings, Unit]):
         }
         return sample_of(row, {AUDIO_MEMBER: encode_wav(audio, fs_hz=settings.fs_hz)}, DEVICES)
 
-    def _unit_of(self, row: Row) -> Unit:
+    def _unit_of(self, row: Row) -> DeviceResponse:
         settings = self.settings
         index, angle_deg, distance_m = int(row["seed_index"]), float(row["angle_deg"]), float(row["distance_m"])
         if settings.kind == "recorders":
-            return Unit(0, row["key"], row["microphone"], index, _NAN, _NAN)
+            return DeviceResponse(0, row["key"], row["microphone"], index, _NAN, _NAN)
         if settings.kind in DRAWN:
             # The manifest holds 32 bits of what the settings say in full.
             angle_deg = min((angle % 360.0 for angle in settings.angles_deg), key=lambda angle: abs(angle - angle_deg))
             distance_m = min(settings.distances_m, key=lambda distance: abs(distance - distance_m))
-            return Unit(0, row["key"], row["microphone"], index, angle_deg, distance_m)
+            return DeviceResponse(0, row["key"], row["microphone"], index, angle_deg, distance_m)
         if row["key"] not in self._files:
             raise RoomgenError(f"{folder_of(self.inputs)} no longer has the response {row['file']!r}.", exit_code=1)
         return self._files[row["key"]]._replace(number=index)
 
     @cached_property
-    def _files(self) -> dict[str, Unit]:
+    def _files(self) -> dict[str, DeviceResponse]:
         found, _, _ = responses_in(self.settings.kind, folder_of(self.inputs), self.settings.pattern, self.inputs.get("csv"))
         return {unit.key: unit for unit in file_units(self.settings, found)}
 
-    def _audio(self, unit: Unit) -> tuple[NDArray[np.float32], int]:
+    def _audio(self, unit: DeviceResponse) -> tuple[NDArray[np.float32], int]:
         """Return the (1, n_samples) response of a unit and the rate of the file it comes from (or its own)."""
         settings, source_fs_hz = self.settings, self.settings.fs_hz
         if unit.response is not None:
@@ -176,7 +176,7 @@ class DevicesJob(Job[DevicesSettings, Unit]):
     def _gain_db(self, response: NDArray[np.float32]) -> float:
         return band_gain_db(response, fs_hz=self.settings.fs_hz) if self.settings.level == "band" else energy_db(response)
 
-    def _of_microphone(self, unit: Unit, angle_deg: float) -> NDArray[np.float32]:
+    def _of_microphone(self, unit: DeviceResponse, angle_deg: float) -> NDArray[np.float32]:
         settings = self.settings
         if settings.kind == "generated":
             around = tuple(angle % 360.0 for angle in settings.angles_deg)
@@ -257,7 +257,7 @@ def energy_db(audio: NDArray[np.float32]) -> float:
     return float(10.0 * np.log10(np.sum(np.square(audio, dtype=np.float64))))
 
 
-def _known(settings: DevicesSettings, unit: Unit) -> dict[str, Any]:
+def _known(settings: DevicesSettings, unit: DeviceResponse) -> dict[str, Any]:
     """Return the columns that say what a microphone is, from where it is heard, and what compresses it."""
     what: Any = unit.response
     if settings.kind in DRAWN:

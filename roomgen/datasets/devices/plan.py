@@ -38,7 +38,7 @@ _NAN = float("nan")
 _NEEDS_MODEL = "devices generated needs --model RUN: a folder that `roomtrain train icl --cell generated` wrote."
 
 
-class Unit(NamedTuple):
+class DeviceResponse(NamedTuple):
     """One response: its number in its split, what it is called, and where it comes from."""
 
     number: int
@@ -53,7 +53,7 @@ class Unit(NamedTuple):
     """The file that decides its level, where that is another one's."""
 
 
-class DevicesPlan(Plan[DevicesSettings, Unit]):
+class DevicesPlan(Plan[DevicesSettings, DeviceResponse]):
     """Which responses there are and in which split; a pure function of settings and files."""
 
     def __init__(self, settings: DevicesSettings, inputs: Inputs) -> None:
@@ -78,7 +78,7 @@ class DevicesPlan(Plan[DevicesSettings, Unit]):
         self.split_sizes = {name: len(units) for name, units in self._units.items()}
         self.files = len(self) if self._root is not None else 0
 
-    def chunks(self, shard: ShardPlan) -> Iterator[Sequence[Unit]]:
+    def chunks(self, shard: ShardPlan) -> Iterator[Sequence[DeviceResponse]]:
         """Yield the shard's responses, some of one microphone at a time."""
         units = self._units[shard.split][shard.start : shard.start + shard.count]
         for _, members in groupby(units, key=lambda unit: unit.microphone if unit.response is None else ""):
@@ -94,7 +94,7 @@ class DevicesPlan(Plan[DevicesSettings, Unit]):
         ]
         return {"kind": self.settings.kind, "responses": entries, "unmatched": self.unmatched}
 
-    def _what(self, unit: Unit) -> str:
+    def _what(self, unit: DeviceResponse) -> str:
         words = [unit.microphone]
         if math.isfinite(unit.angle_deg):
             words.append(f"{unit.angle_deg:g}°")
@@ -206,22 +206,22 @@ def _read_generator(inputs: Inputs) -> LoadedGenerator:
     return load_generator(inputs["model"])
 
 
-def _microphone_units(settings: DevicesSettings) -> list[Unit]:
+def _microphone_units(settings: DevicesSettings) -> list[DeviceResponse]:
     units = []
     for index in range(settings.count):
         name = f"{'gen' if settings.kind == 'generated' else 'mic'}{index:03d}"
         for distance_m, angle_deg in product(settings.distances_m, settings.angles_deg):
             angle = angle_deg % 360.0
             key = f"{name}-{in_key(distance_m)}m-{in_key(angle)}deg"
-            units.append(Unit(0, key, name, index, angle, distance_m))
+            units.append(DeviceResponse(0, key, name, index, angle, distance_m))
     return units
 
 
-def _recorder_units(split: str, names: Sequence[str]) -> list[Unit]:
-    return [Unit(i, f"{split}-{name}", name, RECORDERS.index(name), _NAN, _NAN) for i, name in enumerate(names)]
+def _recorder_units(split: str, names: Sequence[str]) -> list[DeviceResponse]:
+    return [DeviceResponse(i, f"{split}-{name}", name, RECORDERS.index(name), _NAN, _NAN) for i, name in enumerate(names)]
 
 
-def file_units(settings: DevicesSettings, found: Sequence[Response]) -> list[Unit]:
+def file_units(settings: DevicesSettings, found: Sequence[Response]) -> list[DeviceResponse]:
     """Return a unit for each file, not yet numbered, each with the file that decides its level."""
     axes: dict[tuple[str, str], Response] = {}
     if settings.level == "axis":
@@ -230,7 +230,8 @@ def file_units(settings: DevicesSettings, found: Sequence[Response]) -> list[Uni
             if place not in axes or _off_axis(response) < _off_axis(axes[place]):
                 axes[place] = response
     return [
-        Unit(0, r.name, r.microphone, -1, r.angle_deg, r.distance_m, r, axes.get((r.microphone, str(r.distance_m)))) for r in found
+        DeviceResponse(0, r.name, r.microphone, -1, r.angle_deg, r.distance_m, r, axes.get((r.microphone, str(r.distance_m))))
+        for r in found
     ]
 
 
@@ -238,14 +239,14 @@ def _off_axis(response: Response) -> float:
     return min(response.angle_deg, 360.0 - response.angle_deg) if math.isfinite(response.angle_deg) else 0.0
 
 
-def _split_up(settings: DevicesSettings, units: Sequence[Unit]) -> dict[str, list[Unit]]:
+def _split_up(settings: DevicesSettings, units: Sequence[DeviceResponse]) -> dict[str, list[DeviceResponse]]:
     """Return the units of each split, whole microphones, numbered."""
     sizes: dict[str, int] = {}
     for unit in units:
         sizes[unit.microphone] = sizes.get(unit.microphone, 0) + 1
     order = ranked(sorted(sizes), generator(settings.seed, Stream.SPLIT))
     split_of = divide(order, sizes, settings.splits.shares, what="microphones")
-    divided: dict[str, list[Unit]] = {name: [] for name, share in settings.splits.shares.items() if share > 0}
+    divided: dict[str, list[DeviceResponse]] = {name: [] for name, share in settings.splits.shares.items() if share > 0}
     for unit in units:
         members = divided[split_of[unit.microphone]]
         members.append(unit._replace(number=len(members)))
@@ -327,7 +328,7 @@ def write_devices(settings: DevicesSettings, path: Path) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    def design(unit: Unit) -> str:
+    def design(unit: DeviceResponse) -> str:
         tree = asdict((recorder_of if settings.kind == "recorders" else design_of)(settings.seed, unit.drawn_as))
         if settings.compress:
             compression = compression_of(settings, unit.drawn_as)

@@ -17,7 +17,7 @@ from scipy import fft
 from roomgen.audio import encode_flac
 from roomgen.audio_math import amplitude, fit, peak_db, rms_db
 from roomgen.datasets.family import Broken, Card, Chunk, Job, Row
-from roomgen.datasets.renders.plan import RendersPlan, Unit, datasets_of, renders_settings
+from roomgen.datasets.renders.plan import Render, RendersPlan, datasets_of, renders_settings
 from roomgen.datasets.renders.settings import RendersSettings
 from roomgen.errors import RoomgenError
 from roomgen.store.columns import RENDERS
@@ -35,7 +35,7 @@ _OF_SOURCE = {"speaker": "", "text": "", "class_name": "", "location": "", "grou
 _OF_RIR = dict.fromkeys(("volume_m3", "rt60_s", "c50_db", "drr_db", "distance_m", "azimuth_deg", "elevation_deg"), np.nan)
 
 
-class RendersJob(Job[RendersSettings, Unit]):
+class RendersJob(Job[RendersSettings, Render]):
     """Sources through rooms, devices and noise."""
 
     name = "renders"
@@ -70,7 +70,7 @@ class RendersJob(Job[RendersSettings, Unit]):
                         exit_code=1,
                     )
 
-    def make(self, chunk: Chunk[Unit]) -> Iterator[Sample | Broken]:
+    def make(self, chunk: Chunk[Render]) -> Iterator[Sample | Broken]:
         last: tuple[int, Item] | None = None
         for unit in chunk.units:
             if last is None or last[0] != unit.source:  # several devices may hear it one after another

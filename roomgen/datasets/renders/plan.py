@@ -23,7 +23,7 @@ _MOST_CHANNELS = 8  # that a FLAC file holds
 _FAMILIES = {"sources": ("sources", "renders"), "rirs": ("rooms",), "devices": ("devices",)}
 
 
-class Unit(NamedTuple):
+class Render(NamedTuple):
     """One render: its number in the dataset, and the numbers of what it is made of in their manifests (−1: none)."""
 
     number: int
@@ -32,7 +32,7 @@ class Unit(NamedTuple):
     device: int
 
 
-class RendersPlan(Plan[RendersSettings, Unit]):
+class RendersPlan(Plan[RendersSettings, Render]):
     """Which source is heard where; a pure function of settings and the manifests of its inputs."""
 
     def __init__(self, settings: RendersSettings, inputs: Inputs) -> None:
@@ -69,25 +69,25 @@ class RendersPlan(Plan[RendersSettings, Unit]):
             )
         self._starts = dict(zip(self.split_sizes, [0, *accumulate(self.split_sizes.values())], strict=False))
 
-    def chunks(self, shard: ShardPlan) -> Iterator[Sequence[Unit]]:
+    def chunks(self, shard: ShardPlan) -> Iterator[Sequence[Render]]:
         """Yield the shard's renders, some at a time."""
         for start in range(shard.start, shard.start + shard.count, _PER_CHUNK):
             yield [self._unit(shard.split, i) for i in range(start, min(start + _PER_CHUNK, shard.start + shard.count))]
 
-    def _unit(self, split: str, index: int) -> Unit:
+    def _unit(self, split: str, index: int) -> Render:
         number = self._starts[split] + index
         rirs, devices = self._choices["rirs", split], self._choices["devices", split]
         if self._pairs:
             source, heard_by = (int(value) for value in self._pairs[split][index])
             # A source is in one room whichever device hears it: devices alone make the differences.
             room = generator(self.settings.seed, Stream.PAIR, source).random()
-            return Unit(number, source, int(rirs[int(room * len(rirs))]) if len(rirs) else -1, heard_by)
+            return Render(number, source, int(rirs[int(room * len(rirs))]) if len(rirs) else -1, heard_by)
         sources = self._numbers["sources"][split]
         order = self._order[split]
         rng = generator(self.settings.seed, Stream.PAIR, number)
         # Every draw is made whether it is used or not, so that adding devices moves no room.
         rir, share, device = rng.random(), rng.random(), rng.random()
-        return Unit(
+        return Render(
             number,
             int(sources[order[index % len(sources)]]),
             int(rirs[int(rir * len(rirs))]) if len(rirs) else -1,

@@ -17,8 +17,8 @@ from roomgen.corpora.base import BrokenFile, Clip, Corpus
 from roomgen.corpora.union import JOIN, label_of, sorted_union
 from roomgen.datasets.family import Broken, Card, Chunk, Job, Row
 from roomgen.datasets.sources.plan import (
+    Cut,
     SourcesPlan,
-    Unit,
     corpus_of,
     inputs_of,
     opened,
@@ -39,7 +39,7 @@ _FULL_SCALE_DB = -0.01
 _MOST_CHANNELS = 8  # that a FLAC file holds
 
 
-class SourcesJob(Job[SourcesSettings, Unit]):
+class SourcesJob(Job[SourcesSettings, Cut]):
     """Recordings of a corpus."""
 
     name = "sources"
@@ -59,7 +59,7 @@ class SourcesJob(Job[SourcesSettings, Unit]):
     def plan(self) -> SourcesPlan:
         return SourcesPlan(self.settings, self.inputs)
 
-    def make(self, chunk: Chunk[Unit]) -> Iterator[Sample | Broken]:
+    def make(self, chunk: Chunk[Cut]) -> Iterator[Sample | Broken]:
         for unit in chunk.units:
             try:
                 whole = self._read(unit.clip)

@@ -23,7 +23,7 @@ from roomgen.streams import Stream, generator
 _CLIPS_PER_CHUNK = 8
 
 
-class Unit(NamedTuple):
+class Cut(NamedTuple):
     """Some segments of one recording; what travels to a worker."""
 
     clip: Clip
@@ -32,7 +32,7 @@ class Unit(NamedTuple):
     """Number of the first one in its split."""
 
 
-class SourcesPlan(Plan[SourcesSettings, Unit]):
+class SourcesPlan(Plan[SourcesSettings, Cut]):
     """Which segments of which recordings stand where; see the module's text."""
 
     def __init__(self, settings: SourcesSettings, inputs: Inputs) -> None:
@@ -92,13 +92,13 @@ class SourcesPlan(Plan[SourcesSettings, Unit]):
             "broken": [[item.name, item.reason] for item in self.broken],
         }
 
-    def chunks(self, shard: ShardPlan) -> Iterator[Sequence[Unit]]:
+    def chunks(self, shard: ShardPlan) -> Iterator[Sequence[Cut]]:
         """Yield the shard's segments, some recordings at a time."""
-        waiting: list[Unit] = []
+        waiting: list[Cut] = []
         for unit in self._splits[shard.split]:
             first, last = max(shard.start - unit.start, 0), min(shard.start + shard.count - unit.start, len(unit.segments))
             if first < last:
-                waiting.append(Unit(unit.clip, unit.segments[first:last], unit.start + first))
+                waiting.append(Cut(unit.clip, unit.segments[first:last], unit.start + first))
                 if len(waiting) == _CLIPS_PER_CHUNK:
                     yield waiting
                     waiting = []
@@ -167,7 +167,7 @@ def _of_subsets(clips: list[Clip], settings: SourcesSettings) -> list[Clip]:
     return [clip for clip in clips if clip.subset in settings.subsets]
 
 
-def _divided(settings: SourcesSettings, counted: list[tuple[Clip, int]]) -> dict[str, list[Unit]]:
+def _divided(settings: SourcesSettings, counted: list[tuple[Clip, int]]) -> dict[str, list[Cut]]:
     """Return the units of each split: its recordings shuffled, their segments together."""
     divided = divided_clips(settings, counted)
     names = list(divided)
@@ -194,9 +194,9 @@ def _limited(clips: list[tuple[Clip, int]], limit: int | None) -> list[tuple[Cli
     return [(clip, tuple(range(used[i]))) for i, (clip, _) in enumerate(clips) if used[i]]
 
 
-def _numbered(clips: list[tuple[Clip, tuple[int, ...]]]) -> list[Unit]:
+def _numbered(clips: list[tuple[Clip, tuple[int, ...]]]) -> list[Cut]:
     units, start = [], 0
     for clip, segments in clips:
-        units.append(Unit(clip, segments, start))
+        units.append(Cut(clip, segments, start))
         start += len(segments)
     return units
