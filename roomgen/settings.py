@@ -74,7 +74,7 @@ class CommonSettings(StrictModel):
     preset: str = ""
     note: str = ""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    shard_size: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    shard_size: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 
     @model_serializer(mode="wrap")
     def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
