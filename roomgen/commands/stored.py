@@ -68,9 +68,16 @@ def replay(
     """Make a sample again from its row and compare; exit code 1 if it is not the same."""
     from roomgen.run.replay import compare_again
     from roomgen.store.dataset import Dataset
+    from roomgen.store.info import lost_input
 
     dataset = Dataset(root)
-    comparison = compare_again(dataset, dataset[key], inputs=dataset.inputs_at(_folders(inputs)))
+    item, folders = dataset[key], dataset.inputs_at(_folders(inputs))
+    try:
+        comparison = compare_again(dataset, item, inputs=folders)
+    except RoomgenError:
+        if lost := lost_input(folders):
+            raise RoomgenError(f"sample {key} cannot be made again: {lost}.", exit_code=1) from None
+        raise
     result = {
         "key": key,
         "same": comparison.same,

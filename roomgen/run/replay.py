@@ -8,6 +8,7 @@ import numpy as np
 
 from roomgen.audio import decode_audio
 from roomgen.datasets.family import AnyJob, Inputs, job_of
+from roomgen.errors import DatasetError
 from roomgen.store.dataset import Dataset, Item
 
 SAME_DB = -100.0
@@ -58,7 +59,12 @@ def compare_again(dataset: Dataset, item: Item, *, inputs: Inputs | None = None)
 
 def compare(job: AnyJob, item: Item) -> Comparison:
     """Make a sample again, as its dataset's job does, and compare audio and columns with those that are stored."""
-    sample = job.remake(item.row)
+    try:
+        sample = job.remake(item.row)
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        raise DatasetError(
+            f"sample {item.key} cannot be made again ({type(error).__name__}: {error}): its row was edited or is damaged."
+        ) from None
     again, _ = decode_audio(sample.members[job.audio_member], name=sample.key)
     pairs = {name: (item.row[name], value) for name, value in sample.row.items() if name in item.row and name not in _PLACE}
     if again.shape != item.audio.shape:

@@ -23,7 +23,7 @@ from roomgen.run.replay import compare, same
 from roomgen.store.columns import SCHEMA_VERSION
 from roomgen.store.dataset import NEEDED, Dataset, Members, reading
 from roomgen.store.folder import DATA_FOLDER, MANIFEST_FILE, TEMPORARY_PREFIX, inside_data, sha256_of
-from roomgen.store.info import Info, read_info, wrong_sums
+from roomgen.store.info import Info, lost_input, read_info, wrong_sums
 from roomgen.store.schema import arrow_schema, check_schema
 from roomgen.store.shard import Mark, iterate_tar, read_mark
 from roomgen.text import check_key
@@ -237,7 +237,7 @@ def _same_rows(manifest: pa.Table, shards: list[pa.Table]) -> bool:
     return all(_bytes_of(manifest[name]) == _bytes_of(together[name]) for name in together.schema.names)
 
 
-def _bytes_of(column: pa.ChunkedArray) -> Any:
+def _bytes_of(column: pa.ChunkedArray) -> bytes | list[object]:
     """Return a column as values that compare as stored: NaN (it cannot be measured) is a value like any other."""
     if pa.types.is_dictionary(column.type):
         return column.to_pylist()
@@ -265,10 +265,9 @@ def _verify_sample(root: Path, inputs: Mapping[str, Path] | None) -> Iterator[st
     except RoomgenError as error:
         yield str(error)
         return
-    for name, path in folders.items():
-        if not path.exists():
-            yield f"input {name} is not at {path} any more: say where it lies, --input {name}=DIR, to compare samples with it"
-            return
+    if lost := lost_input(folders):
+        yield f"{lost}, to compare samples with it"
+        return
     job = job_of(dataset.info["settings"], folders)
     for number in np.unique(np.linspace(0, len(dataset) - 1, min(_SAMPLED_ROWS, len(dataset))).astype(int)):
         try:

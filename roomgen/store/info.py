@@ -108,3 +108,11 @@ def input_folders(root: Path, info: Info, given: Mapping[str, Path] | None = Non
             )
         folders[name] = root / path
     return folders
+
+
+def lost_input(folders: Mapping[str, Path]) -> str:
+    """Return what to say of the first input that is not where it should be, or nothing."""
+    for name, path in folders.items():
+        if not path.exists():
+            return f"input {name} is not at {path} any more: say where it lies, --input {name}=DIR"
+    return ""

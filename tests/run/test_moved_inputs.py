@@ -38,7 +38,9 @@ def test_where_inputs_lie_can_be_said(moved):
     lost = invoke("verify", root, "--deep")
     assert lost.exit_code == 1
     assert f"--input {name}=DIR" in lost.output
-    assert isinstance(invoke("replay", root, key).exception, RoomgenError)
+    refused = invoke("replay", root, key).exception
+    assert isinstance(refused, RoomgenError)
+    assert f"is not at {root / '../in'} any more: say where it lies, --input {name}=DIR" in str(refused)
     for command in (("verify", root, "--deep"), ("replay", root, key)):
         found = invoke(*command, "--input", f"{name}={now}")
         assert found.exit_code == 0, found.output
