@@ -46,9 +46,7 @@ class Flag:
 
 
 SEED = Flag("--seed", "seed", "what everything is drawn from  [default: 0]", int)
-SHARD_SIZE = Flag(
-    "--shard-size", "shard_size", "samples per shard  [default: 1000 at most, for several shards]", int
-)
+SHARD_SIZE = Flag("--shard-size", "shard_size", "samples per shard  [default: 1000 at most, for several shards]", int)
 SPLITS = Flag("--splits", "splits.shares", "such as train=0.8,val=0.1,test=0.1", metavar="NAME=SHARE,…", read=named_shares)
 BANDS = "RT60 of every octave from 125 Hz, such as 0.6,0.55,0.5,0.5,0.45,0.4,0.35"
 ROOMS = (
