@@ -245,7 +245,7 @@ def test_images_end_below_the_field():
     late = slice(int(0.2 * 16000), None)
     assert 10 * np.log10(np.sum((ended - whole)[:, late] ** 2) / np.sum(whole[:, late] ** 2)) < -30
     assert np.sum((rough - whole) ** 2) > np.sum((ended - whole) ** 2)
-    with pytest.raises(RoomgenError, match="specular_floor_db = 5.0 is not possible: give at least 20 dB"):
+    with pytest.raises(RoomgenError, match=r"specular_floor_db = 5\.0 is not possible: give at least 20 dB"):
         ImageOptions(specular_floor_db=5.0)
 
 
