@@ -237,7 +237,7 @@ def _same_rows(manifest: pa.Table, shards: list[pa.Table]) -> bool:
     return all(_bytes_of(manifest[name]) == _bytes_of(together[name]) for name in together.schema.names)
 
 
-def _bytes_of(column: pa.ChunkedArray) -> bytes | list[object]:
+def _bytes_of(column: pa.ChunkedArray) -> Any:
     """Return a column as values that compare as stored: NaN (it cannot be measured) is a value like any other."""
     if pa.types.is_dictionary(column.type):
         return column.to_pylist()
