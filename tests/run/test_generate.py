@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import pytest
 
+from roomgen.datasets.family import shards_of
 from roomgen.errors import DatasetError, RoomgenError
 from roomgen.run.generate import generate
 from tests.conftest import tiny_settings
@@ -25,6 +27,58 @@ def test_the_same_bytes_for_no_one_and_two_workers(made_once, tmp_path):
     for workers in (1, 2):
         generate(tiny_settings(), tmp_path / str(workers), workers=workers, progress=False)
         assert bytes_of(tmp_path / str(workers)) == expected
+
+
+def test_the_same_bytes_where_workers_write_their_own_shards(tmp_path):
+    settings = tiny_settings(shard_size=1)  # 18 shards: enough for each of two to have some of its own
+    for workers in (0, 2):
+        generate(settings, tmp_path / str(workers), workers=workers, progress=False)
+    assert bytes_of(tmp_path / "2") == bytes_of(tmp_path / "0")
+
+
+@pytest.mark.parametrize("damage", ["remove", "zero"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_tar_that_is_damaged_while_others_are_made_is_not_complete(made_once, tmp_path, monkeypatch, damage, workers):
+    from roomgen.run import generate as generating
+
+    write_shards, tar = generating.write_shards, tmp_path / "out" / "data" / "train-000000.tar"
+
+    def damaged_after_the_first(*args, **more):
+        marks = write_shards(*args, **more)
+        yield next(marks)
+        if damage == "remove":
+            tar.unlink()
+        else:
+            tar.write_bytes(bytes(tar.stat().st_size))
+        yield from marks
+
+    monkeypatch.setattr(generating, "write_shards", damaged_after_the_first)
+    words = {"remove": "is missing", "zero": "holds other bytes than were written"}[damage]
+    with pytest.raises(DatasetError, match=rf"train-000000.tar {words}.*Delete train-000000.json"):
+        generate(tiny_settings(), tmp_path / "out", workers=workers, progress=False)
+    assert not json.loads((tmp_path / "out" / "dataset.json").read_text())["complete"]
+    assert not (tmp_path / "out" / "manifest.parquet").exists()
+    monkeypatch.undo()
+    (tmp_path / "out" / "data" / "train-000000.json").unlink()
+    generate(tiny_settings(), tmp_path / "out", workers=0, progress=False)
+    assert bytes_of(tmp_path / "out") == bytes_of(made_once)
+
+
+def test_the_first_split_has_eight_shards_unless_a_size_is_asked_for(tmp_path):
+    def counts(sizes, shard_size=None):
+        return Counter(shard.split for shard in shards_of(sizes, shard_size))
+
+    for first in (128, 129, 137, 880, 1000, 7999, 8000):
+        shards = shards_of({"train": first, "val": 110}, None)
+        train = [shard.count for shard in shards if shard.split == "train"]
+        assert sum(train) == first
+        assert len(train) == 8
+        assert counts({"train": first, "val": 110})["val"] >= 1
+    assert counts({"train": 127}) == {"train": 1}  # each would have fewer than 16
+    assert counts({"train": 50_000}) == {"train": 50}
+    assert counts({"train": 880}, 1000) == {"train": 1}
+    assert counts({"train": 880}, 100) == {"train": 9}
+    assert tiny_settings(shard_size=None).shard_size is None
 
 
 def test_a_finished_dataset_is_left_as_it_is(tiny):
