@@ -61,9 +61,9 @@ def compare(job: AnyJob, item: Item) -> Comparison:
     """Make a sample again, as its dataset's job does, and compare audio and columns with those that are stored."""
     try:
         sample = job.remake(item.row)
-    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError) as wrong:
         raise DatasetError(
-            f"sample {item.key} cannot be made again ({type(error).__name__}: {error}): its row was edited or is damaged."
+            f"sample {item.key} cannot be made again ({type(wrong).__name__}: {wrong}): its row was edited or is damaged."
         ) from None
     again, _ = decode_audio(sample.members[job.audio_member], name=sample.key)
     pairs = {name: (item.row[name], value) for name, value in sample.row.items() if name in item.row and name not in _PLACE}
@@ -83,7 +83,10 @@ def same(stored: object, again: object, tolerance: float) -> bool:
     """Tell whether two values of a column are equal: numbers up to a tolerance, NaN with NaN, anything else exactly."""
     if _is_exact(stored) and _is_exact(again):
         return stored == again
-    return bool(np.allclose(stored, again, rtol=tolerance, atol=tolerance, equal_nan=True))  # type: ignore[arg-type]
+    try:
+        return bool(np.allclose(stored, again, rtol=tolerance, atol=tolerance, equal_nan=True))  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # no numbers, or not as many: a row that was edited
+        return False
 
 
 def _is_exact(value: object) -> bool:
