@@ -69,8 +69,10 @@ class RoomsPlan(Plan[DatasetSettings, tuple[int, int]]):
         count = self.settings.rooms.count if by_room else self.settings.place.rirs_per_room
         what, flag = ("room", "--n") if by_room else ("position", "--rirs-per-room")
         leave, names = " leaves" if count == 1 else "s leave", " and ".join(empty)
-        return f"{count} {what}{leave} nothing for the split{'s' if len(empty) > 1 else ''} {names}: ask for "
+        return (
+            f"{count} {what}{leave} nothing for the split{'s' if len(empty) > 1 else ''} {names}: ask for "
             f"{ceil(1 / least - 1e-9)} or more ({flag}), or for other shares (--splits)."
+        )
 
     def _check_twins(self, given: GivenRooms) -> None:
         """Refuse a plan that has the same room twice, in splits that shall share none."""
