@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from roomgen.errors import RoomgenError
+from roomgen.errors import RoomgenError, printable
 
 if TYPE_CHECKING:
     from roomgen.commands.options import Given
@@ -61,5 +61,6 @@ def complain(text: str) -> None:
 
 
 def print_result(result: Any, as_json: bool, as_text: Callable[[Any], str]) -> None:
-    """Print a result on stdout, as JSON or as text for people."""
-    print(json.dumps(result, ensure_ascii=False) if as_json else as_text(result))
+    """Print a result on stdout, as JSON or as text for people, whose terminals obey nothing that it quotes."""
+    lines = [json.dumps(result, ensure_ascii=False)] if as_json else map(printable, as_text(result).split("\n"))
+    print("\n".join(lines))

@@ -10,7 +10,7 @@ import typer
 
 from roomgen.commands.common import complain, print_result
 from roomgen.commands.options import DatasetArgument, JsonOption
-from roomgen.errors import RoomgenError
+from roomgen.errors import RoomgenError, printable
 
 InputOption = Annotated[
     list[str] | None, typer.Option("--input", metavar="NAME=DIR", help="where an input of the dataset lies now; may be repeated")
@@ -30,7 +30,7 @@ def verify(
     if as_json:
         print(json.dumps({"dataset": str(root), "deep": deep, "problems": problems}))
     elif problems:
-        print("\n".join(problems))
+        print("\n".join(map(printable, problems)))
         complain(f"{root}: {len(problems)} problem{'s' if len(problems) > 1 else ''} found.")
     else:
         print(f"{root}: nothing wrong was found{' (deep)' if deep else ''}.")

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 import roomgen
+from roomgen.cli import app
 from roomgen.datasets.renders.family import renders_settings
 from roomgen.datasets.sources.family import sources_settings
 from roomgen.errors import DatasetError, RoomgenError
@@ -142,6 +143,14 @@ def test_names_of_files_reach_neither_terminal_nor_card_as_they_are(tmp_path):
     with pytest.raises(RoomgenError, match="more than --max-broken") as error:
         generate(settings, tmp_path / "third", workers=0, progress=False, inputs=inputs, max_broken=0.0)
     assert str(error.value).isprintable()
+
+
+def test_what_commands_print_of_names_is_printable(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in" / "x.wav", np.eye(1, 400)[0], 16000)
+    (tmp_path / "in" / "x.wav").rename(tmp_path / "in" / "\x1b[31mred\x9b.wav")
+    app(["devices", "folder", "--root", str(tmp_path / "in"), "--dry-run"], standalone_mode=False)
+    assert r"\x1b[31mred\x9b.wav" in capsys.readouterr().out
 
 
 def test_long_paths_have_keys_that_fit_into_a_tar_also_of_renders(tmp_path):
