@@ -149,7 +149,7 @@ def test_what_commands_print_of_names_is_printable(tmp_path, capsys):
     (tmp_path / "in").mkdir()
     soundfile.write(tmp_path / "in" / "x.wav", np.eye(1, 400)[0], 16000)
     (tmp_path / "in" / "x.wav").rename(tmp_path / "in" / "\x1b[31mred\x9b.wav")
-    app(["devices", "folder", "--root", str(tmp_path / "in"), "--dry-run"], standalone_mode=False)
+    app(["devices", "folder", "--root", str(tmp_path / "in"), "--splits", "train=1", "--dry-run"], standalone_mode=False)
     assert r"\x1b[31mred\x9b.wav" in capsys.readouterr().out
 
 
