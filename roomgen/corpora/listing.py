@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from roomgen.corpora.base import NO_FILE, BrokenFile, Clip, Corpus, clip_name, read_bytes, unique_names
 
-MOST_BYTES = 1 << 30
+MOST_BYTES = 1 << 27
 """Of a table or a text: no corpus has one as large."""
 
 
