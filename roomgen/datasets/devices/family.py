@@ -34,7 +34,7 @@ from roomgen.datasets.family import Broken, Card, Chunk, Job, Row
 from roomgen.errors import RoomgenError
 from roomgen.store.columns import DEVICES
 from roomgen.store.samples import Sample, sample_of
-from roomgen.text import LONGEST_KEY, interval
+from roomgen.text import interval
 
 if TYPE_CHECKING:
     from roomtrain.papers.icl.generator.load import LoadedGenerator
@@ -113,8 +113,6 @@ class DevicesJob(Job[DevicesSettings, DeviceResponse]):
 
     def _sample(self, unit: DeviceResponse, split: str) -> Sample:
         settings = self.settings
-        if len(unit.key) > LONGEST_KEY:
-            raise BrokenFile(unit.key, f"has a path too long for the key of a sample, which has at most {LONGEST_KEY} letters")
         audio, source_fs_hz = self._audio(unit)
         row = {
             "key": unit.key,

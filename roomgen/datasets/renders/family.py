@@ -16,10 +16,11 @@ from scipy import fft
 
 from roomgen.audio import encode_flac
 from roomgen.audio_math import amplitude, fit, peak_db, rms_db
+from roomgen.corpora.base import BrokenFile
 from roomgen.datasets.family import Broken, Card, Chunk, Job, Row
 from roomgen.datasets.renders.plan import Render, RendersPlan, datasets_of, renders_settings
 from roomgen.datasets.renders.settings import RendersSettings
-from roomgen.errors import RoomgenError
+from roomgen.errors import DatasetError, RoomgenError
 from roomgen.store.columns import RENDERS
 from roomgen.store.dataset import Dataset, Item
 from roomgen.store.folder import inside_data, sha256_of
@@ -71,15 +72,17 @@ class RendersJob(Job[RendersSettings, Render]):
                     )
 
     def make(self, chunk: Chunk[Render]) -> Iterator[Sample | Broken]:
-        last: tuple[int, Item] | None = None
+        read, source = -1, None
         for unit in chunk.units:
-            if last is None or last[0] != unit.source:  # several devices may hear it one after another
-                last = unit.source, self.datasets["sources"][unit.source]
-            rir = self.datasets["rirs"][unit.rir] if unit.rir >= 0 else None
-            device = self.datasets["devices"][unit.device] if unit.device >= 0 else None
-            parts = {"sources": last[1], "rirs": rir, "devices": device}
-            unusable = [broken for name, item in parts.items() if item is not None and (broken := _unusable(name, item))]
-            yield unusable[0] if unusable else self._sample(last[1], rir, device, split=chunk.split, number=unit.number)
+            try:
+                if read != unit.source:  # several devices may hear it one after another
+                    source, read = self._item("sources", unit.source), unit.source
+                rir, device = self._item("rirs", unit.rir), self._item("devices", unit.device)
+            except BrokenFile as error:
+                yield Broken(error.name, error.reason)
+                continue
+            assert source is not None  # read before anything else
+            yield self._sample(source, rir, device, split=chunk.split, number=unit.number)
 
     def remake(self, row: Row) -> Sample:
         source = self.datasets["sources"][row["source_key"]]
@@ -89,6 +92,22 @@ class RendersJob(Job[RendersSettings, Render]):
 
     def measured(self, row: Row, audio: NDArray[np.float32]) -> dict[str, Any]:
         return {"rms_db": rms_db(audio), "peak_db": peak_db(audio)}
+
+    def _item(self, name: str, number: int) -> Item | None:
+        """Return a sample that a render is made of, None for number −1.
+
+        Raises:
+            BrokenFile: nothing can be heard of it.
+        """
+        if number < 0:
+            return None
+        try:
+            item = self.datasets[name][number]
+        except DatasetError as error:
+            raise BrokenFile(f"{name}/{number}", str(error)) from None
+        if not item.audio.any():
+            raise BrokenFile(f"{name}/{item.key}", "is silent")
+        return item
 
     def _sample(self, source: Item, rir: Item | None, device: Item | None, *, split: str, number: int) -> Sample:
         settings = self.settings
@@ -116,15 +135,6 @@ class RendersJob(Job[RendersSettings, Render]):
             example='renders = pd.read_parquet("manifest.parquet")\nrenders[["key", "source_key", "rir_key", "rt60_s"]]',
             tags=("reverberation",),
         )
-
-
-def _unusable(name: str, item: Item) -> Broken | None:
-    """Return what is wrong with a sample that nothing can be heard of."""
-    if not np.isfinite(item.audio).all():
-        return Broken(f"{name}/{item.key}", "holds values that are not finite")
-    if not item.audio.any():
-        return Broken(f"{name}/{item.key}", "is silent")
-    return None
 
 
 def _said_of_devices(settings: RendersSettings) -> str:

@@ -31,7 +31,7 @@ from roomgen.errors import RoomgenError
 from roomgen.settings import resolve
 from roomgen.store.columns import SOURCES
 from roomgen.store.samples import Sample, sample_of
-from roomgen.text import LONGEST_KEY, interval
+from roomgen.text import interval
 
 AUDIO_MEMBER = "audio.flac"
 _SILENT_DB = -90.0  # below this a segment is digital silence or nearly so: nothing can be learned from it
@@ -120,8 +120,6 @@ class SourcesJob(Job[SourcesSettings, Cut]):
 
     def _read(self, clip: Clip) -> _Whole:
         """Return a recording, ready to be cut."""
-        if len(_key(clip, 0)) > LONGEST_KEY:
-            raise BrokenFile(clip.path, f"has a path too long for the key of a sample, which has at most {LONGEST_KEY} letters")
         recording = self._corpus.read(clip)
         audio, gain_db = _prepared(self.settings, recording.audio, recording.fs_hz, clip.path)
         return _Whole(clip, audio, recording.fs_hz, gain_db, recording.extras)
