@@ -208,6 +208,17 @@ def scene(**changes):
     return contents | changes
 
 
+def test_texts_that_are_pipes_or_endless_are_as_none_and_nobody_waits_for_them(libri):
+    texts = libri / "dev-clean/84/121123/84-121123.trans.txt"
+    texts.unlink()
+    os.mkfifo(texts)
+    with open(libri / "SPEAKERS.TXT", "wb") as file:
+        file.truncate(1 << 40)
+    clips = open_corpus("librispeech", libri).clips()
+    assert len(clips) == 3
+    assert {(clip.text, clip.sex) for clip in clips} == {("", "")}
+
+
 @pytest.fixture
 def soundspaces(tmp_path):
     root = tmp_path / "soundspaces_speech"
