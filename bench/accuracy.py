@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from bench import brute_force
 from bench.scenes import FS_HZ, BenchRoom
-from roomgen.acoustics.image_source import image_source
+from roomgen.acoustics.images.sources import image_source
 from roomgen.acoustics.reference import reference
 from roomgen.text import table
 

@@ -19,7 +19,7 @@ from bench.effort import Effort
 from roomgen.acoustics.air import Air
 from roomgen.acoustics.bands import octave_centers
 from roomgen.acoustics.engine import simulate
-from roomgen.acoustics.labels import Labels, measure
+from roomgen.acoustics.labels.measure import Labels, measure
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.run.label import label_file
 from roomgen.text import table

@@ -17,8 +17,8 @@ from bench.effort import Effort
 from bench.peer import banded_rirs
 from bench.scenes import FS_HZ, BenchRoom, labelled, random_rooms
 from bench.timing import best_s
-from roomgen.acoustics.image_source import add_pair, image_source
-from roomgen.acoustics.image_tables import image_axes, scene_synthesis
+from roomgen.acoustics.images.sources import add_pair, image_source
+from roomgen.acoustics.images.tables import image_axes, scene_synthesis
 from roomgen.acoustics.reference import image_count, reference
 from roomgen.acoustics.scene import Scene
 from roomgen.text import table

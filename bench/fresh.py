@@ -16,9 +16,11 @@ import numpy as np
 
 from bench.peer import banded_rirs
 from bench.scenes import FS_HZ, BenchRoom
-from roomgen.acoustics import decay, diffuse_energy, spreading
 from roomgen.acoustics.bands import fft_band_weights, octave_centers
-from roomgen.acoustics.image_source import image_source
+from roomgen.acoustics.diffuse import energy as diffuse_energy
+from roomgen.acoustics.images import spreading
+from roomgen.acoustics.images.sources import image_source
+from roomgen.acoustics.prediction import decay
 from roomgen.acoustics.rooms import WALLS, Shoebox
 from roomgen.acoustics.scene import Scene, make_scene
 from roomgen.text import table

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from bench.effort import Effort
 from bench.scenes import FS_HZ, typical_room
 from bench.timing import best_s
-from roomgen.acoustics.image_source import image_source
-from roomgen.acoustics.label_bands import BROADBAND
-from roomgen.acoustics.labels import measure
+from roomgen.acoustics.images.sources import image_source
+from roomgen.acoustics.labels.bands import BROADBAND
+from roomgen.acoustics.labels.measure import measure
 from roomgen.acoustics.scene import ImageOptions
 from roomgen.text import table
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.process import run_python
 from bench.scenes import labelled, solved_room
-from roomgen.acoustics.image_source import image_source
+from roomgen.acoustics.images.sources import image_source
 
 LIMIT_MB = 500.0
 _SIZE_M, _RT60_S = (6.25, 5.0, 3.2), 2.0

@@ -17,7 +17,7 @@ from bench.decay_statistics import APART, BANDS_HZ, QUANTILES, Decays, decays_of
 from bench.effort import Effort
 from bench.measured_rooms import PUBLISHED, measured_rows, published_rows
 from roomgen.acoustics.engine import get_engine
-from roomgen.acoustics.labels import measure
+from roomgen.acoustics.labels.measure import measure
 from roomgen.datasets.rooms.family import scene_of
 from roomgen.datasets.rooms.plan import RoomsPlan
 from roomgen.datasets.rooms.settings import DatasetSettings, load_settings

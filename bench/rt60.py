@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from bench.effort import Effort
 from bench.peer import sabine_rir, sabine_walls
-from roomgen.acoustics.band_energy import BandEnergy
 from roomgen.acoustics.bands import octave_centers
-from roomgen.acoustics.labels import measure
+from roomgen.acoustics.labels.measure import measure
 from roomgen.acoustics.measured_spectra import MEDIANS
+from roomgen.acoustics.prediction.band_energy import BandEnergy
+from roomgen.acoustics.prediction.rt60 import Responses, octaves_of, solve_absorption_scale
 from roomgen.acoustics.rooms import Shoebox
-from roomgen.acoustics.rt60 import Responses, octaves_of, solve_absorption_scale
 from roomgen.acoustics.scene import ImageOptions
 from roomgen.datasets.rooms.draw import exact_options
 from roomgen.datasets.rooms.plan import RoomsPlan

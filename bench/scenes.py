@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roomgen.acoustics.bands import octave_centers
-from roomgen.acoustics.labels import Labels, measure
+from roomgen.acoustics.labels.measure import Labels, measure
 from roomgen.acoustics.materials import database
+from roomgen.acoustics.prediction.rt60 import solve_absorption_scale
 from roomgen.acoustics.rooms import Shoebox
-from roomgen.acoustics.rt60 import solve_absorption_scale
 from roomgen.acoustics.scene import ImageOptions, Response, Scene, make_scene
 
 FS_HZ = 16000

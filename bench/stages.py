@@ -9,11 +9,11 @@ import numpy as np
 
 from bench.scenes import typical_room
 from bench.timing import best_stages_s
-from roomgen.acoustics.direct_sound import direct_to_reverberant_db
-from roomgen.acoustics.image_source import add_pair
-from roomgen.acoustics.image_tables import image_axes, scene_synthesis
-from roomgen.acoustics.labels import measure
-from roomgen.acoustics.spreading import OVERSAMPLING, TAPS
+from roomgen.acoustics.images.direct_sound import direct_to_reverberant_db
+from roomgen.acoustics.images.sources import add_pair
+from roomgen.acoustics.images.spreading import OVERSAMPLING, TAPS
+from roomgen.acoustics.images.tables import image_axes, scene_synthesis
+from roomgen.acoustics.labels.measure import measure
 from roomgen.text import table
 
 _DURATION_S = 0.5

@@ -9,7 +9,7 @@ from bench.effort import Effort
 from bench.machine import gpu_name
 from bench.scenes import labelled, typical_room
 from bench.timing import best_s
-from roomgen.acoustics.image_source import image_source
+from roomgen.acoustics.images.sources import image_source
 from roomgen.acoustics.reference import reference
 from roomgen.acoustics.scene import ImageOptions
 from roomgen.text import table
@@ -73,7 +73,7 @@ def _gpu(effort: Effort) -> dict[str, Any] | None:
     name = gpu_name()
     if name is None:
         return None
-    from roomgen.acoustics.image_source_gpu import simulate_batch
+    from roomgen.acoustics.images.sources_gpu import simulate_batch
 
     scenes = [typical_room().scene(1)] * effort.gpu_chunk
     (seconds,) = best_s(effort.repeats, partial(simulate_batch, scenes, device="cuda"))

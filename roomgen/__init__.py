@@ -22,8 +22,8 @@ _WHERE = {
     "Directivity": "roomgen.acoustics.directivity",
     "ImageOptions": "roomgen.acoustics.scene",
     "simulate": "roomgen.acoustics.engine",
-    "Labels": "roomgen.acoustics.labels",
-    "measure": "roomgen.acoustics.labels",
+    "Labels": "roomgen.acoustics.labels.measure",
+    "measure": "roomgen.acoustics.labels.measure",
     "simulate_moving": "roomgen.acoustics.moving",
     "Shoebox": "roomgen.acoustics.rooms",
     "material_names": "roomgen.acoustics.materials",
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from roomgen.acoustics.air import Air
     from roomgen.acoustics.directivity import Directivity
     from roomgen.acoustics.engine import simulate
-    from roomgen.acoustics.labels import Labels, measure
+    from roomgen.acoustics.labels.measure import Labels, measure
     from roomgen.acoustics.materials import material_names
     from roomgen.acoustics.moving import simulate_moving
     from roomgen.acoustics.rooms import Shoebox

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from roomgen.acoustics.labels import measure
+from roomgen.acoustics.labels.measure import measure
 
 if TYPE_CHECKING:
     import pandas as pd

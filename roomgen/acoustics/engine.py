@@ -16,8 +16,8 @@ from roomgen.acoustics.scene import Engine, ImageOptions, make_scene
 from roomgen.errors import RoomgenError, suggest
 
 ENGINES = {
-    ("image", "cpu"): "roomgen.acoustics.image_source:ImageSources",
-    ("image", "cuda"): "roomgen.acoustics.image_source_gpu:ImageSourcesOnGpu",
+    ("image", "cpu"): "roomgen.acoustics.images.sources:ImageSources",
+    ("image", "cuda"): "roomgen.acoustics.images.sources_gpu:ImageSourcesOnGpu",
     ("reference", "cpu"): "roomgen.acoustics.reference:Reference",
 }
 """Name and device of every engine, and where its class is; imported when it is first needed."""

@@ -3,7 +3,7 @@
 pyroomacoustics (0.10) computes its own image sources from our absorption per octave band. What is changed is only what differs
 by convention: its delay of half a fractional-delay filter (40 samples) is cut off, its pressure 1/r becomes 1/(4 pi r), its
 high-pass is replaced by ours, and lengths are made equal. It is two orders of magnitude slower than
-:func:`roomgen.acoustics.image_source.image_source`, and exists to be compared with: both agree to -50 dB, the limit being the
+:func:`roomgen.acoustics.images.sources.image_source`, and exists to be compared with: both agree to -50 dB, the limit being the
 table from which pyroomacoustics interpolates its sinc.
 """
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from roomgen.acoustics.bands import octave_centers
 from roomgen.acoustics.directivity import Directivity
 from roomgen.acoustics.highpass import highpass
-from roomgen.acoustics.image_tables import reach_m
+from roomgen.acoustics.images.tables import reach_m
 from roomgen.acoustics.rooms import WALLS
 from roomgen.acoustics.scene import Engine, ImageOptions, Response, Scene
 from roomgen.errors import RoomgenError

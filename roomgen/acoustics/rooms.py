@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from roomgen.acoustics.bands import LOWEST_CENTER_HZ, octave_centers
+from roomgen.acoustics.diffuse.scatterers import surface_scattering
 from roomgen.acoustics.materials import material_absorption
-from roomgen.acoustics.scatterers import surface_scattering
 from roomgen.errors import RoomgenError, suggest
 
 WALLS = ("west", "east", "south", "north", "floor", "ceiling")
@@ -26,7 +26,7 @@ order of :data:`WALLS`), or an array (wall, band) from 125 Hz up."""
 
 Scattering = Absorption
 """What walls may scatter, said in the same ways: the share of the reflected energy, in [0, 1], that does not leave as from a
-mirror. Names are those of :func:`~roomgen.acoustics.scatterers.scatterers`."""
+mirror. Names are those of :func:`~roomgen.acoustics.diffuse.scatterers.scatterers`."""
 
 
 @dataclass(frozen=True, eq=False, init=False)

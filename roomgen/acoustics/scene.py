@@ -162,7 +162,7 @@ def make_scene(
     if isinstance(air, tuple):
         air = Air(*air)
     if duration_s is None:
-        from roomgen.acoustics.decay import decay_time_s  # the decay needs the room only, and only here
+        from roomgen.acoustics.prediction.decay import decay_time_s  # the decay needs the room only, and only here
 
         duration_s = decay_time_s(room, fs_hz=fs_hz, air=air)
         direct_s = max(float(np.linalg.norm(s - m)) for s in sources_m for m in mics_m) / speed_of_sound_m_s(air)

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roomgen.acoustics.bands import LOWEST_CENTER_HZ, octave_centers
+from roomgen.acoustics.diffuse.scatterers import surface_scattering
 from roomgen.acoustics.materials import material_absorption
 from roomgen.acoustics.rooms import WALLS
-from roomgen.acoustics.scatterers import surface_scattering
 
 FLOORS = (
     "audience_floor",

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
-from roomgen.acoustics.label_reasons import Why
+from roomgen.acoustics.labels.reasons import Why
 from roomgen.run.label import Record
 
 _WIDEST_TABLE = 10  # bands that stand side by side; more stand below each other

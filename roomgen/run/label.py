@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roomgen.acoustics.bands import octave_centers
-from roomgen.acoustics.label_bands import BandKind
-from roomgen.acoustics.label_reasons import Why
-from roomgen.acoustics.labels import Labels, measure
-from roomgen.acoustics.lateral import measure_lateral
-from roomgen.acoustics.response_check import why_no_response
+from roomgen.acoustics.labels.bands import BandKind
+from roomgen.acoustics.labels.lateral import measure_lateral
+from roomgen.acoustics.labels.measure import Labels, measure
+from roomgen.acoustics.labels.reasons import Why
+from roomgen.acoustics.labels.response_check import why_no_response
 from roomgen.audio import BadAudio, probe_audio, read_audio
 from roomgen.errors import RoomgenError
 
@@ -46,9 +46,9 @@ def label_file(
 
     Returns:
         ``file``, ``channel``, ``fs_hz``, ``n_channels``, ``duration_s``, then the fields of
-        :class:`~roomgen.acoustics.labels.Labels`, with ``lateral`` also ``lf`` and ``lf_bands``; plain floats and lists of floats,
-        nan for 'cannot be measured'. Last, ``why`` has the name of a code of :class:`~roomgen.acoustics.label_reasons.Why` for
-        each label that is nan; for lists, a list that has "" where there is a value.
+        :class:`~roomgen.acoustics.labels.measure.Labels`, with ``lateral`` also ``lf`` and ``lf_bands``; plain floats and lists of
+        floats, nan for 'cannot be measured'. Last, ``why`` has the name of a code of :class:`~roomgen.acoustics.labels.reasons.Why`
+        for each label that is nan; for lists, a list that has "" where there is a value.
 
     Raises:
         RoomgenError: the file does not exist, is empty, is no audio, is truncated, is shorter than 20 ms or longer than any

@@ -8,8 +8,8 @@ from typing import Any
 from bench.accuracy import difference_db
 from bench.scenes import random_rooms, typical_room
 from bench.timing import best_s
-from roomgen.acoustics.image_source import image_source
-from roomgen.acoustics.image_source_gpu import simulate_batch
+from roomgen.acoustics.images.sources import image_source
+from roomgen.acoustics.images.sources_gpu import simulate_batch
 from roomgen.acoustics.scene import Scene
 from roomtrain.gpu.items import Report, Setup
 from roomtrain.gpu.runner import described

@@ -8,18 +8,18 @@ from numpy.typing import NDArray
 from scipy.special import wofz
 
 from bench.brute_force import images
-from roomgen.acoustics import coherence, decay
 from roomgen.acoustics.air import Air
-from roomgen.acoustics.decay import (
+from roomgen.acoustics.images.sources import image_source
+from roomgen.acoustics.labels.measure import measure
+from roomgen.acoustics.materials import material_names
+from roomgen.acoustics.prediction import coherence, decay
+from roomgen.acoustics.prediction.decay import (
     Mixture,
     decay_time_s,
     energy_density,
     predict_rt60_bands_s,
     predict_rt60_s,
 )
-from roomgen.acoustics.image_source import image_source
-from roomgen.acoustics.labels import measure
-from roomgen.acoustics.materials import material_names
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.scene import ImageOptions, make_scene
 from roomgen.errors import RoomgenError

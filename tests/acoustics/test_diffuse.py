@@ -10,12 +10,12 @@ from scipy import signal
 
 from roomgen.acoustics.air import Air, speed_of_sound_m_s
 from roomgen.acoustics.bands import octave_centers
-from roomgen.acoustics.decay import decay_time_s, energy_density, predict_rt60_bands_s, predict_rt60_s
-from roomgen.acoustics.diffuse_energy import diffuse_energy
+from roomgen.acoustics.diffuse.energy import diffuse_energy
 from roomgen.acoustics.directivity import Directivity
-from roomgen.acoustics.image_source import add_pair, image_source
-from roomgen.acoustics.image_tables import image_axes, scene_synthesis
+from roomgen.acoustics.images.sources import add_pair, image_source
+from roomgen.acoustics.images.tables import image_axes, scene_synthesis
 from roomgen.acoustics.materials import material_names
+from roomgen.acoustics.prediction.decay import decay_time_s, energy_density, predict_rt60_bands_s, predict_rt60_s
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.scene import ImageOptions, make_scene
 from roomgen.errors import RoomgenError
@@ -103,7 +103,7 @@ def test_each_band_is_its_own():
 def test_what_was_asked_before_changes_nothing():
     room = random_room(3, scattering=0.2)
     first = diffuse_energy(room, fs_hz=16000, c_m_s=C)
-    from roomgen.acoustics import diffuse_energy as module
+    from roomgen.acoustics.diffuse import energy as module
 
     module._of_walls.cache_clear()
     again = diffuse_energy(Shoebox(room.size_m, absorption=room.materials, scattering=0.2), fs_hz=16000, c_m_s=C)

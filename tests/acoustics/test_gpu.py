@@ -10,8 +10,8 @@ import pytest
 
 from roomgen.acoustics.air import Air
 from roomgen.acoustics.directivity import Directivity
-from roomgen.acoustics.image_source import image_source
-from roomgen.acoustics.image_source_gpu import simulate_batch
+from roomgen.acoustics.images.sources import image_source
+from roomgen.acoustics.images.sources_gpu import simulate_batch
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.scene import ImageOptions, Scene, make_scene
 from roomgen.errors import RoomgenError
@@ -149,8 +149,8 @@ def test_fused_kernel_adds_the_same_images() -> None:
     # Triton decides when it is imported whether it interprets its kernels, so this runs in a process of its own.
     code = """
 import torch
-from roomgen.acoustics.image_kernels_torch import Job, Tables, add_rows, find_rows
-from roomgen.acoustics import image_kernels_triton
+from roomgen.acoustics.images.kernels_torch import Job, Tables, add_rows, find_rows
+from roomgen.acoustics.images import kernels_triton as image_kernels_triton
 from tests.acoustics.test_gpu import scene
 for changes in ({}, {"absorption": 0.3}):
     jobs = [Job.of(i, scene(duration_s=t, **changes)) for i, t in enumerate((0.03, 0.02))]

@@ -13,13 +13,13 @@ import pytest
 
 from bench import brute_force
 from roomgen.acoustics.air import Air
-from roomgen.acoustics.decay import energy_density
 from roomgen.acoustics.directivity import Directivity
 from roomgen.acoustics.engine import simulate
 from roomgen.acoustics.highpass import highpass
-from roomgen.acoustics.image_source import add_pair, image_source
-from roomgen.acoustics.image_tables import image_axes, scene_synthesis
+from roomgen.acoustics.images.sources import add_pair, image_source
+from roomgen.acoustics.images.tables import image_axes, scene_synthesis
 from roomgen.acoustics.materials import material_names
+from roomgen.acoustics.prediction.decay import energy_density
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.scene import ImageOptions, make_scene
 from roomgen.errors import RoomgenError
@@ -293,7 +293,7 @@ def test_random_moves_are_those_of_the_seed_at_every_microphone():
 
 
 def test_random_moves_stay_within_their_bound():
-    from roomgen.acoustics.image_kernels import moved
+    from roomgen.acoustics.images.kernels import moved
 
     offsets, axes = np.array([3.0, -4.0, 12.0]), np.arange(3)
     found = np.sqrt([moved(np.array([n, -1, 2]), offsets, axes, 0.08, 7) for n in range(-500, 500)])
@@ -352,8 +352,8 @@ def test_repeated_calls_give_the_same_bytes(absorption):
 
 def test_compiling_is_announced_once_and_numba_waits_for_its_use(tmp_path):
     program = (
-        "import sys; from roomgen.acoustics import image_source; assert 'numba' not in sys.modules;"
-        "from roomgen.acoustics.image_kernels import warm_up; warm_up()"
+        "import sys; from roomgen.acoustics.images import sources; assert 'numba' not in sys.modules;"
+        "from roomgen.acoustics.images.kernels import warm_up; warm_up()"
     )
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
     said = [
@@ -365,7 +365,7 @@ def test_compiling_is_announced_once_and_numba_waits_for_its_use(tmp_path):
 
 
 def test_edge_of_the_band_is_that_of_its_integral():
-    from roomgen.acoustics import spreading
+    from roomgen.acoustics.images import spreading
 
     freq = np.random.default_rng(1).uniform(0, 0.6, 5000)
     # The transform of the windowed pulse, summed over time finely enough.

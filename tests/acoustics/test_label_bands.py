@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from roomgen.acoustics.block_energy import block_energy
-from roomgen.acoustics.label_bands import BROADBAND, label_bands
-from roomgen.acoustics.labels import measure
+from roomgen.acoustics.labels.bands import BROADBAND, label_bands
+from roomgen.acoustics.labels.block_energy import block_energy
+from roomgen.acoustics.labels.measure import measure
 from roomgen.errors import RoomgenError
 
 DECAY = 6.0 * np.log(10.0)

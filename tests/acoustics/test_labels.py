@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 import roomgen
 from roomgen.acoustics.bands import fft_band_weights, octave_centers
-from roomgen.acoustics.label_reasons import Why
-from roomgen.acoustics.labels import Labels, measure
-from roomgen.acoustics.modulation import speech_transmission_index
+from roomgen.acoustics.labels.measure import Labels, measure
+from roomgen.acoustics.labels.modulation import speech_transmission_index
+from roomgen.acoustics.labels.reasons import Why
 from roomgen.errors import RoomgenError
 
 DECAY = 6.0 * np.log(10.0)  # energy falls by exp(-DECAY) in a reverberation time

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from roomgen.acoustics.labels import measure
+from roomgen.acoustics.labels.measure import measure
 from roomgen.run.label import label_file
 
 SPORTS_HZ = (125, 250, 500, 1000, 2000, 4000)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from roomgen.acoustics.label_reasons import Why
-from roomgen.acoustics.labels import measure
-from roomgen.acoustics.noise_floor import find_floors
+from roomgen.acoustics.labels.measure import measure
+from roomgen.acoustics.labels.noise_floor import find_floors
+from roomgen.acoustics.labels.reasons import Why
 
 DECAY = 6.0 * np.log(10.0)  # energy falls by exp(-DECAY) in a reverberation time
 HOP_S = 0.0005

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from roomgen.acoustics.air import Air
-from roomgen.acoustics.decay import predict_rt60_bands_s
 from roomgen.acoustics.furnishing import USES, Use, draw_furnished
 from roomgen.acoustics.materials import material_absorption
 from roomgen.acoustics.measured_spectra import MEDIANS, SPREADS, draw_relative, draw_spectrum
-from roomgen.acoustics.octave_absorption import absorption_for
+from roomgen.acoustics.prediction.decay import predict_rt60_bands_s
+from roomgen.acoustics.prediction.octave_absorption import absorption_for
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.surfaces import nearest_materials
 from roomgen.errors import RoomgenError

@@ -9,7 +9,7 @@ import pytest
 from bench import brute_force
 from roomgen.acoustics.directivity import Directivity
 from roomgen.acoustics.engine import simulate
-from roomgen.acoustics.image_source import image_source
+from roomgen.acoustics.images.sources import image_source
 from roomgen.acoustics.reference import image_count, order_within, reference
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.scene import ImageOptions, make_scene

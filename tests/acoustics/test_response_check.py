@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from roomgen.acoustics.response_check import why_no_response
+from roomgen.acoustics.labels.response_check import why_no_response
 
 FS_HZ = 16000
 TIME_S = np.arange(2 * FS_HZ) / FS_HZ

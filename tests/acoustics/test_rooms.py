@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from roomgen.acoustics.diffuse.scatterers import scatterers
 from roomgen.acoustics.rooms import WALLS, Shoebox
-from roomgen.acoustics.scatterers import scatterers
 from roomgen.errors import RoomgenError
 
 SIZE = (5.0, 4.0, 3.0)

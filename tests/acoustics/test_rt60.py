@@ -7,12 +7,12 @@ import pytest
 from numpy.typing import NDArray
 
 from roomgen.acoustics.air import Air
-from roomgen.acoustics.decay import predict_rt60_bands_s, predict_rt60_s
-from roomgen.acoustics.image_source import image_source
-from roomgen.acoustics.labels import measure
+from roomgen.acoustics.images.sources import image_source
+from roomgen.acoustics.labels.measure import measure
 from roomgen.acoustics.materials import material_names
+from roomgen.acoustics.prediction.decay import predict_rt60_bands_s, predict_rt60_s
+from roomgen.acoustics.prediction.rt60 import Responses, reachable_rt60_s, solve_absorption_scale
 from roomgen.acoustics.rooms import Shoebox
-from roomgen.acoustics.rt60 import Responses, reachable_rt60_s, solve_absorption_scale
 from roomgen.acoustics.scene import ImageOptions, make_scene
 from roomgen.errors import RoomgenError
 

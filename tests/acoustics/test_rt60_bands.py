@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from roomgen.acoustics.air import Air
-from roomgen.acoustics.decay import predict_rt60_bands_s
 from roomgen.acoustics.materials import material_names
+from roomgen.acoustics.prediction.decay import predict_rt60_bands_s
+from roomgen.acoustics.prediction.rt60_bands import fit_bands, reachable_rt60_bands_s
 from roomgen.acoustics.rooms import Shoebox
-from roomgen.acoustics.rt60_bands import fit_bands, reachable_rt60_bands_s
 from roomgen.errors import RoomgenError
 
 FS = 8000

@@ -7,8 +7,8 @@ import pytest
 
 import roomgen
 from roomgen.acoustics import engine as engines
-from roomgen.acoustics.image_source import image_source
-from roomgen.acoustics.image_source_gpu import ImageSourcesOnGpu
+from roomgen.acoustics.images.sources import image_source
+from roomgen.acoustics.images.sources_gpu import ImageSourcesOnGpu
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.scene import make_scene
 from roomgen.datasets.rooms.settings import load_settings

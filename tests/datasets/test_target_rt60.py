@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from roomgen.acoustics.decay import predict_rt60_bands_s
+from roomgen.acoustics.prediction.decay import predict_rt60_bands_s
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.datasets.rooms import target_rt60
 from roomgen.datasets.rooms.family import simulate_row

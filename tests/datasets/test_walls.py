@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from roomgen.acoustics.decay import predict_rt60_bands_s
 from roomgen.acoustics.materials import material_absorption
+from roomgen.acoustics.prediction.decay import predict_rt60_bands_s
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.datasets.rooms.family import scene_of
 from roomgen.datasets.rooms.pinned import plan_overrides, write_rooms

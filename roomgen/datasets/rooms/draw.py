@@ -11,8 +11,8 @@ import numpy as np
 
 from roomgen.acoustics.air import Air, speed_of_sound_m_s
 from roomgen.acoustics.arrays import MicArray, named_array
-from roomgen.acoustics.decay import decay_time_s, predict_rt60_bands_s, predict_rt60_s
 from roomgen.acoustics.measured_spectra import MID
+from roomgen.acoustics.prediction.decay import decay_time_s, predict_rt60_bands_s, predict_rt60_s
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.scene import ImageOptions
 from roomgen.datasets.rooms.placement import Box, draw_pair, free_box

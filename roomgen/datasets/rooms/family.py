@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from roomgen.acoustics.direct_sound import direct_to_reverberant_db
 from roomgen.acoustics.engine import get_engine
-from roomgen.acoustics.labels import measure
-from roomgen.acoustics.labels import warm_up as warm_up_labels
+from roomgen.acoustics.images.direct_sound import direct_to_reverberant_db
+from roomgen.acoustics.labels.measure import measure
+from roomgen.acoustics.labels.measure import warm_up as warm_up_labels
 from roomgen.acoustics.scene import Scene, make_scene
 from roomgen.audio import encode_wav
 from roomgen.datasets.family import Card, Chunk, Job, Row

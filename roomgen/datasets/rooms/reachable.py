@@ -1,9 +1,9 @@
 """Which RT60 the rooms of a dataset can have, told before any of them is drawn.
 
 Rooms of every family, its smallest and its largest among them, are given walls as the settings draw them; the prediction
-(:mod:`roomgen.acoustics.decay`, the air of the settings included) says what each can be brought to. A family can have what any of
-these can have; of a grid, whose sizes are not drawn again, the smallest and the largest room must each have it. Responses of more
-than a milliard of images are out of reach whatever the walls: their plan would take minutes a room.
+(:mod:`roomgen.acoustics.prediction.decay`, the air of the settings included) says what each can be brought to. A family can have
+what any of these can have; of a grid, whose sizes are not drawn again, the smallest and the largest room must each have it.
+Responses of more than a milliard of images are out of reach whatever the walls: their plan would take minutes a room.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from roomgen.acoustics.air import speed_of_sound_m_s
 from roomgen.acoustics.bands import octave_centers
+from roomgen.acoustics.prediction.rt60 import octaves_of, reachable_rt60_s
+from roomgen.acoustics.prediction.rt60_bands import reachable_rt60_bands_s
 from roomgen.acoustics.rooms import Shoebox
-from roomgen.acoustics.rt60 import octaves_of, reachable_rt60_s
-from roomgen.acoustics.rt60_bands import reachable_rt60_bands_s
 from roomgen.datasets.rooms.draw import air_of, grid_sizes
 from roomgen.datasets.rooms.settings import DatasetSettings, FamilySettings
 from roomgen.datasets.rooms.walls import draw_walls, scattering_of

@@ -256,7 +256,7 @@ class SignalSettings(StrictModel):
 
     def _check_octaves(self) -> None:
         from roomgen.acoustics.bands import octave_centers
-        from roomgen.acoustics.rt60 import octaves_of
+        from roomgen.acoustics.prediction.rt60 import octaves_of
 
         if self.rt60_bands_s is None:
             octaves_of(self.rt60_of, self.fs_hz)

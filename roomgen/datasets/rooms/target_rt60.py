@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from roomgen.acoustics.air import Air, speed_of_sound_m_s
 from roomgen.acoustics.bands import octave_centers
-from roomgen.acoustics.decay import energy_density
-from roomgen.acoustics.image_source import image_source
+from roomgen.acoustics.images.sources import image_source
+from roomgen.acoustics.prediction.decay import energy_density
+from roomgen.acoustics.prediction.rt60 import Responses, Rt60Of, octaves_of, reachable_rt60_s, solve_absorption_scale
+from roomgen.acoustics.prediction.rt60_bands import fit_bands
 from roomgen.acoustics.rooms import Shoebox
-from roomgen.acoustics.rt60 import Responses, Rt60Of, octaves_of, reachable_rt60_s, solve_absorption_scale
-from roomgen.acoustics.rt60_bands import fit_bands
 from roomgen.acoustics.scene import ImageOptions, make_scene
 from roomgen.datasets.rooms.draw import air_of, draw_positions, exact_options
 from roomgen.datasets.rooms.placement import distance_m

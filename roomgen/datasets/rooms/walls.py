@@ -18,7 +18,7 @@ from roomgen.acoustics.bands import octave_centers
 from roomgen.acoustics.furnishing import USES, draw_furnished
 from roomgen.acoustics.materials import material_names
 from roomgen.acoustics.measured_spectra import draw_relative, draw_spectrum, hold
-from roomgen.acoustics.octave_absorption import absorption_for
+from roomgen.acoustics.prediction.octave_absorption import absorption_for
 from roomgen.acoustics.rooms import WALLS, Absorption, Scattering, Shoebox
 from roomgen.acoustics.surfaces import ROLE_SCATTERING, nearest_materials
 from roomgen.datasets.rooms.settings import DatasetSettings, FamilySettings

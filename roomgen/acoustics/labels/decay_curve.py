@@ -7,7 +7,7 @@ of what is still to come, as a function of time. Two things spoil the end of the
   of energies E1 and E2: of an exponential decay, E2² / (E1 - E2) is still to come.
 - Stationary noise. The decay is cut where it falls to the noise, the noise is subtracted before that point, and the decay after it
   is added: the best of five methods in Guski & Vorländer, "Comparison of noise compensation methods for room acoustic impulse
-  response evaluations", Acta Acustica 100, 2014. Where that point lies: :mod:`roomgen.acoustics.noise_floor`.
+  response evaluations", Acta Acustica 100, 2014. Where that point lies: :mod:`roomgen.acoustics.labels.noise_floor`.
 
 Everything here works on the energy of short blocks of time, the first of which begins at the onset.
 """
@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from roomgen.acoustics.label_kernels import integrate, lines
-from roomgen.acoustics.noise_floor import Floors
+from roomgen.acoustics.labels.kernels import integrate, lines
+from roomgen.acoustics.labels.noise_floor import Floors
 
 MARGIN_DB = 10.0  # what is extrapolated lies this far below the end of a fit (ISO 3382-1, 5.3.2)
 _LEAST_R2 = 0.25  # a fit that explains less of the variance is not of a decay, but of a step between two echoes

@@ -1,4 +1,4 @@
-"""Energy decays that are known at points in time: what follows from them, as :class:`~roomgen.acoustics.decay.Mixture` says it."""
+"""Energy decays that are known at points in time, and what follows from them, as :class:`~.decay.Mixture` says it."""
 
 from __future__ import annotations
 

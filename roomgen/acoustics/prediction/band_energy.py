@@ -1,8 +1,8 @@
 """Responses as the energy of their octaves over time, and what their T30 would be with other walls.
 
-The T30 of responses is what :func:`roomgen.acoustics.labels.measure` says. With other walls the energy e_b(t) of an octave becomes
-e_b(t) · E_b(t; new) / E_b(t; old), E being the decay predicted by :mod:`roomgen.acoustics.decay`; by what factor this changes the
-T30 of the energies, by that the labels will change.
+The T30 of responses is what :func:`roomgen.acoustics.labels.measure.measure` says. With other walls the energy e_b(t) of an octave
+becomes e_b(t) · E_b(t; new) / E_b(t; old), E being the decay predicted by :mod:`roomgen.acoustics.prediction.decay`; by what factor
+this changes the T30 of the energies, by that the labels will change.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from scipy import fft
 
 from roomgen.acoustics.air import Air
 from roomgen.acoustics.bands import fft_band_weights, octave_centers
-from roomgen.acoustics.decay import energy_density
-from roomgen.acoustics.decay_curve import find_onset
-from roomgen.acoustics.labels import measure
+from roomgen.acoustics.labels.decay_curve import find_onset
+from roomgen.acoustics.labels.measure import measure
+from roomgen.acoustics.prediction.decay import energy_density
 from roomgen.acoustics.rooms import Shoebox
 
 Floats = NDArray[np.float64]

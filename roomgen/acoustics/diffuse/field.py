@@ -1,4 +1,4 @@
-"""The diffuse field as it is heard: pulses from all directions, under the energy of :mod:`roomgen.acoustics.diffuse_energy`.
+"""The diffuse field as it is heard: pulses from all directions, under the energy of :mod:`roomgen.acoustics.diffuse.energy`.
 
 A pulse is a plane wave: it has a time of arrival at the centre of the room, a direction that it comes from, and a sign, all drawn
 from the seed and the number of the source alone. So every microphone hears the same field, each at its own instant and through its
@@ -19,13 +19,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from roomgen.acoustics.decay import specular_density
-from roomgen.acoustics.diffuse_energy import diffuse_energy
+from roomgen.acoustics.diffuse.energy import diffuse_energy
 from roomgen.acoustics.directivity import Directivity
-from roomgen.acoustics.image_tables import band_reflection, lane_count
+from roomgen.acoustics.images.spreading import EDGE_HALF_WIDTH, OVERSAMPLING
+from roomgen.acoustics.images.tables import band_reflection, lane_count
+from roomgen.acoustics.prediction.decay import specular_density
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.scene import Scene
-from roomgen.acoustics.spreading import EDGE_HALF_WIDTH, OVERSAMPLING
 
 LEVEL_STEP_S = 0.001  # energies are smooth: between, levels are straight lines
 _FADE_S = 0.02

@@ -1,8 +1,8 @@
 """The walk over images as one fused kernel (Triton): nothing about an image ever lies in memory but what it adds to the grid.
 
-One program takes one row of :class:`~roomgen.acoustics.image_kernels_torch.Rows`: its images are neighbours in the tables, their
+One program takes one row of :class:`~roomgen.acoustics.images.kernels_torch.Rows`: its images are neighbours in the tables, their
 times and amplitudes live in registers, and each is added to six grid rows by atomic 64-bit integer additions, whose order does
-not matter. It computes what :func:`~roomgen.acoustics.image_kernels_torch.add_rows` computes for scenes without directivities and
+not matter. It computes what :func:`~roomgen.acoustics.images.kernels_torch.add_rows` computes for scenes without directivities and
 moves, up to the rounding of float32.
 """
 
@@ -12,8 +12,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from roomgen.acoustics.image_kernels_torch import Rows, Tables
-from roomgen.acoustics.spreading import PHASES, START_ROW, TAPS
+from roomgen.acoustics.images.kernels_torch import Rows, Tables
+from roomgen.acoustics.images.spreading import PHASES, START_ROW, TAPS
 
 IMAGES_AT_ONCE = 64  # rows are mostly 20 to 200 images long
 _FIRST_PHASE = (START_ROW - TAPS // 2 + 1) * PHASES

@@ -2,7 +2,7 @@
 speech transmission index and strength.
 
 All follow ISO 3382-1 (2009), broadband and per octave band or third of an octave, with the zero-phase filters of
-:mod:`roomgen.acoustics.label_bands`, the same for simulated and for measured responses. 'Broadband' is the octaves of 125 Hz to
+:mod:`roomgen.acoustics.labels.bands`, the same for simulated and for measured responses. 'Broadband' is the octaves of 125 Hz to
 8 kHz together, at any sampling rate, so that an offset or rumble is in no label at all.
 """
 
@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from roomgen.acoustics.compiled import announced
-from roomgen.acoustics.decay_curve import find_onset
-from roomgen.acoustics.label_bands import Band, BandKind, band_of, label_bands
-from roomgen.acoustics.label_reasons import BAND_PARAMETERS, SINGLE_PARAMETERS, Reasons, Why
-from roomgen.acoustics.label_values import Noise, Spectrum, measure_one
-from roomgen.acoustics.modulation import OCTAVES_HZ
-from roomgen.acoustics.strength import POINT_SOURCE
+from roomgen.acoustics.labels.bands import Band, BandKind, band_of, label_bands
+from roomgen.acoustics.labels.decay_curve import find_onset
+from roomgen.acoustics.labels.modulation import OCTAVES_HZ
+from roomgen.acoustics.labels.reasons import BAND_PARAMETERS, SINGLE_PARAMETERS, Reasons, Why
+from roomgen.acoustics.labels.strength import POINT_SOURCE
+from roomgen.acoustics.labels.values import Noise, Spectrum, measure_one
 from roomgen.errors import RoomgenError
 
 Floats = NDArray[np.float64]
@@ -47,7 +47,7 @@ class Labels:
         g_db: sound strength, relative to the same source at 10 m in a free field (ISO 3382-1, annex A).
         direct_delay_s: time of the onset from the beginning of the response.
         band_hz: (band,) nominal centres of the bands in Hz.
-        why: code of :class:`~roomgen.acoustics.label_reasons.Why` for each value, by the names of the fields, in their shapes.
+        why: code of :class:`~roomgen.acoustics.labels.reasons.Why` for each value, by the names of the fields, in their shapes.
     """
 
     rt60_s: float | Floats

@@ -2,7 +2,7 @@
 
 Eyring's formula is a first guess, right where sound is diffuse. In a shoebox it is not: what travels along the walls decays last,
 and T30 is longer than the formula says. But bands hardly know of each other, so the *predicted* T30 of all of them is brought to
-what was asked by a few secant steps at once (:func:`roomgen.acoustics.decay.predict_rt60_bands_s`).
+what was asked by a few secant steps at once (:func:`roomgen.acoustics.prediction.decay.predict_rt60_bands_s`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from roomgen.acoustics.air import Air, speed_of_sound_m_s
 from roomgen.acoustics.bands import octave_centers
-from roomgen.acoustics.decay import predict_rt60_bands_s
+from roomgen.acoustics.prediction.decay import predict_rt60_bands_s
 from roomgen.acoustics.rooms import Scattering, Shoebox
 from roomgen.errors import RoomgenError
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from roomgen.acoustics.bands import octave_centers
 from roomgen.acoustics.directivity import Directivity
+from roomgen.acoustics.images.spreading import EDGE_HALF_WIDTH, OVERSAMPLING, Synthesis, fft_length, synthesis
 from roomgen.acoustics.scene import Scene
-from roomgen.acoustics.spreading import EDGE_HALF_WIDTH, OVERSAMPLING, Synthesis, fft_length, synthesis
 
 NEGLIGIBLE = 1e-9
 """Images that walls have weakened to less than this in every band (-180 dB) are left out: all of them together stay below
@@ -118,7 +118,7 @@ def row_floors(scene: Scene, axes: tuple[Axis, Axis, Axis]) -> tuple[float, NDAr
     lanes = axes[0].gains.shape[1]
     if not _is_covered(scene):
         return 0.0, np.zeros((1, lanes), dtype=np.float32)
-    from roomgen.acoustics.diffuse_energy import diffuse_energy  # mirrors have no need of it
+    from roomgen.acoustics.diffuse.energy import diffuse_energy  # mirrors have no need of it
 
     reach, bands = reach_m(scene), band_reflection(scene).shape[1]
     energy = diffuse_energy(scene.room, fs_hz=scene.fs_hz, c_m_s=scene.c_m_s)
@@ -181,7 +181,7 @@ def reach_m(scene: Scene) -> float:
     if options.tail_after_s is not None:
         last_s = min(last_s, options.tail_after_s)
     if scene.room.scatters and options.specular_floor_db is not None:
-        from roomgen.acoustics.decay import specular_end_s  # mirrors have no need of it
+        from roomgen.acoustics.prediction.decay import specular_end_s  # mirrors have no need of it
 
         end_s = specular_end_s(scene.room, fs_hz=scene.fs_hz, c_m_s=scene.c_m_s, floor_db=options.specular_floor_db)
         last_s = min(last_s, end_s)

@@ -3,11 +3,11 @@
 A wall of absorption a takes -ln(1 - a) neper of the energy that meets it. Multiplying the nepers of all walls in a band by the
 same factor f, a -> 1 - (1 - a)^f, makes the walls of that band more or less absorbing, keeps their ranking, and never leads
 beyond 1; while absorptions are small, it multiplies them by f. The decay of images in that band then runs f times as fast
-(:mod:`roomgen.acoustics.decay`), but for air and modes, so that the part of 1 / RT60 that is the walls' is nearly proportional to
-f: a secant in logarithms, all bands at once, arrives in a few steps. Bands hardly depend on each other.
+(:mod:`roomgen.acoustics.prediction.decay`), but for air and modes, so that the part of 1 / RT60 that is the walls' is nearly
+proportional to f: a secant in logarithms, all bands at once, arrives in a few steps. Bands hardly depend on each other.
 
 On the *prediction* alone this takes milliseconds. Responses differ from it by 10 % and more, band by band, so that the factors
-can be refined on simulated ones: on the T30 that :func:`roomgen.acoustics.labels.measure` finds in the mean over positions.
+can be refined on simulated ones: on the T30 that :func:`roomgen.acoustics.labels.measure.measure` finds in the mean over positions.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from roomgen.acoustics.air import Air, speed_of_sound_m_s
 from roomgen.acoustics.bands import octave_centers
-from roomgen.acoustics.decay import predict_rt60_bands_s
+from roomgen.acoustics.prediction.decay import predict_rt60_bands_s
+from roomgen.acoustics.prediction.rt60 import Responses
 from roomgen.acoustics.rooms import Shoebox
-from roomgen.acoustics.rt60 import Responses
 from roomgen.errors import RoomgenError
 
 Floats = NDArray[np.float64]
@@ -252,7 +252,7 @@ def _out_of_reach(asked: Floats, found: Floats, air: Air | None, fs_hz: float) -
 
 def _mean_t30_s(rirs: NDArray[np.float32], fs_hz: float, onset_s: ArrayLike | None) -> Floats:
     """Return the mean T30 (band,) in s over (position, time) responses; nan where fewer than half of them have one."""
-    from roomgen.acoustics.labels import measure
+    from roomgen.acoustics.labels.measure import measure
 
     t30_s = np.asarray(measure(np.atleast_2d(rirs), fs_hz=fs_hz, onset_s=onset_s, noise="none").rt60_bands_s)
     known = np.isfinite(t30_s)

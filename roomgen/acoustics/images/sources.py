@@ -6,15 +6,16 @@ What it computes, for every source and microphone, is
 
 over all image sources i that arrive within the response: a_ib is the product of the reflection factors sqrt(1 - absorption) of
 band b, the directivity of both ends and exp(-m_b d_i / 2) of air; W_b are the filters of :mod:`roomgen.acoustics.bands`, which
-add up to one; K is the band limit of :mod:`roomgen.acoustics.spreading`. A float64 sum over a list of images agrees to -95 dB.
+add up to one; K is the band limit of :mod:`roomgen.acoustics.images.spreading`. A float64 sum over a list of images agrees to -95
+dB.
 
 Where walls scatter, a_ib has lost that part, and what is lost is heard as pulses from all directions, which are added to the sum as
-images are: see :mod:`roomgen.acoustics.diffuse_field`.
+images are: see :mod:`roomgen.acoustics.diffuse.field`.
 
 Band filters are symmetric in time, so they ring before a sound as well as after it. What would come before time 0 is cut off.
 
-The list is never made: :mod:`~roomgen.acoustics.image_tables` says what images are, :mod:`~roomgen.acoustics.image_kernels` adds
-them to a grid, :mod:`~roomgen.acoustics.spreading` turns the grid into responses. One call uses one thread.
+The list is never made: :mod:`~roomgen.acoustics.images.tables` says what images are, :mod:`~roomgen.acoustics.images.kernels` adds
+them to a grid, :mod:`~roomgen.acoustics.images.spreading` turns the grid into responses. One call uses one thread.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roomgen.acoustics.bands import fft_band_weights
-from roomgen.acoustics.decay import image_density
-from roomgen.acoustics.diffuse_field import LEVEL_STEP_S, DiffuseField, Heard, image_fade
-from roomgen.acoustics.direct_sound import direct_to_reverberant_db
+from roomgen.acoustics.diffuse.field import LEVEL_STEP_S, DiffuseField, Heard, image_fade
 from roomgen.acoustics.directivity import OMNI, Directivity
 from roomgen.acoustics.highpass import highpass
-from roomgen.acoustics.image_tables import Axis, image_axes, reach_m, row_floors, scene_synthesis
+from roomgen.acoustics.images.direct_sound import direct_to_reverberant_db
+from roomgen.acoustics.images.spreading import OVERSAMPLING, START_ROW, TAPS, Synthesis, kernel_table
+from roomgen.acoustics.images.tables import Axis, image_axes, reach_m, row_floors, scene_synthesis
+from roomgen.acoustics.prediction.decay import image_density
 from roomgen.acoustics.scene import Engine, Response, Scene
-from roomgen.acoustics.spreading import OVERSAMPLING, START_ROW, TAPS, Synthesis, kernel_table
 
 Grid = NDArray[np.float32]
 _SEED_MASK = (1 << 63) - 1
@@ -46,7 +47,7 @@ class ImageSources(Engine):
     name = "image"
 
     def prepare(self) -> None:
-        from roomgen.acoustics.image_kernels import warm_up  # numba is imported when it is first needed
+        from roomgen.acoustics.images.kernels import warm_up  # numba is imported when it is first needed
 
         warm_up()
 
@@ -103,7 +104,7 @@ def add_pair(grid: Grid, scene: Scene, axes: tuple[Axis, Axis, Axis], source: in
     Args:
         grid: (row, lane) float32.
     """
-    from roomgen.acoustics.image_kernels import add_images, warm_up  # numba is imported when it is first needed
+    from roomgen.acoustics.images.kernels import add_images, warm_up  # numba is imported when it is first needed
 
     warm_up()
     options = scene.options
@@ -159,7 +160,7 @@ def fade_rows(scene: Scene) -> tuple[int, NDArray[np.float32]]:
 
 def _add_field(grid: Grid, heard: Heard, scene: Scene) -> None:
     """Add the pulses that a microphone hears to a grid."""
-    from roomgen.acoustics.pulse_kernels import add_pulses, warm_up
+    from roomgen.acoustics.images.pulse_kernels import add_pulses, warm_up
 
     warm_up()
     add_pulses(

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from roomgen.acoustics.label_bands import BROADBAND, Band
-from roomgen.acoustics.label_kernels import full_rate, low_rate, squares
+from roomgen.acoustics.labels.bands import BROADBAND, Band
+from roomgen.acoustics.labels.kernels import full_rate, low_rate, squares
 
 Floats = NDArray[np.float64]
 

@@ -12,13 +12,13 @@ responses simulated with an image-source model", JASA 124, 2008)
     E(t) = c / (4 pi V) · < exp(-c g t) >,    < · > the mean over directions.
 
 Where walls scatter, images lose that part too, and what they lose is a diffuse field. Both energies, as means over positions, come
-from :mod:`roomgen.acoustics.diffuse_energy`. A room then takes some 10 ms at its first question and less at the next; without
+from :mod:`roomgen.acoustics.diffuse.energy`. A room then takes some 10 ms at its first question and less at the next; without
 scattering, half a millisecond.
 
 A diffuse field (Sabine, Eyring) is not assumed. Two things are: images are many, and their energies add. The first fails for
-short decays in dead rooms; what is to be added for the second at low frequencies is in :mod:`roomgen.acoustics.coherence`.
-:func:`energy_density` is of images alone; reverberation times and durations are those of responses, and take both into account
-(but not the offset that a high-pass removes).
+short decays in dead rooms; what is to be added for the second at low frequencies is in
+:mod:`roomgen.acoustics.prediction.coherence`. :func:`energy_density` is of images alone; reverberation times and durations are
+those of responses, and take both into account (but not the offset that a high-pass removes).
 
 Without scattering, either decay is a mixture of exponentials, :class:`Mixture`, from which all else follows in closed form.
 """
@@ -34,10 +34,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from roomgen.acoustics.air import Air, speed_of_sound_m_s
 from roomgen.acoustics.bands import band_weights, octave_centers
-from roomgen.acoustics.coherence import coherent_terms
-from roomgen.acoustics.diffuse_energy import diffuse_energy
+from roomgen.acoustics.diffuse.energy import diffuse_energy
+from roomgen.acoustics.prediction.coherence import coherent_terms
+from roomgen.acoustics.prediction.sampled_decay import SampledDecay
 from roomgen.acoustics.rooms import Shoebox
-from roomgen.acoustics.sampled_decay import SampledDecay
 from roomgen.errors import RoomgenError
 
 _NODES = 20  # per angle of an octant; see tests/acoustics/test_decay.py for the error of the mean over directions

@@ -1,4 +1,4 @@
-"""The inner loop of :mod:`roomgen.acoustics.noise_floor`: where one decay meets its floor (numba)."""
+"""The inner loop of :mod:`roomgen.acoustics.labels.noise_floor`: where one decay meets its floor (numba)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from roomgen.acoustics.compiled import compiled
-from roomgen.acoustics.decay_models import PARAMETERS, SLOPES, WIDEST, decay_at, evaluate, improve
+from roomgen.acoustics.labels.decay_models import PARAMETERS, SLOPES, WIDEST, decay_at, evaluate, improve
 
 _LEAST = 1e-30  # of the greatest block: the logarithm of nothing
 _FINE, _COARSE = 80, 24  # blocks are put together to at most about these numbers before and after the knee

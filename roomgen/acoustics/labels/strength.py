@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from roomgen.acoustics.label_bands import Band
+from roomgen.acoustics.labels.bands import Band
 
 Floats = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ Two things are assumed: each wall scatters equally from all of its points, and t
 hits come one by one at the walls that the direction meets, so that no absorption has to become a rate (R. G. Millington's fault:
 one dead wall among others does not take all). Reverberation times are those of 20,000 rays to 1 % (median), without their noise.
 
-A room takes less than 10 ms, and the last rooms are kept; :mod:`~roomgen.acoustics.diffuse_kernels` does the work.
+A room takes less than 10 ms, and the last rooms are kept; :mod:`~roomgen.acoustics.diffuse.kernels` does the work.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _shares(
     nodes: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the specular and diffuse shares at the edges of equal bins until a time: ``bins`` of them, or a multiple."""
-    from roomgen.acoustics.diffuse_kernels import balance, flights, scatterings, warm_up  # numba: when it is first needed
+    from roomgen.acoustics.diffuse.kernels import balance, flights, scatterings, warm_up  # numba: when it is first needed
 
     warm_up()
     parts = int(np.ceil(_BINS_PER_FLIGHT * until_s / (bins * flight_s)))

@@ -3,9 +3,9 @@
 RT60 is T_mid here, the mean of T30 in the octaves of 500 and 1000 Hz (ISO 3382-1, 9.2), unless the octave of 1 kHz alone or the
 whole response is asked for: in rooms whose low octaves ring on, the broadband T30 says little of what speech is heard with.
 
-The inverse of :mod:`roomgen.acoustics.decay` is right for a room as a whole, not for one response: where few images or few modes
-make the decay, T30 depends on where source and microphone stand, by 15 % and more. So the factor can be refined on responses, in
-the mean over many positions:
+The inverse of :mod:`roomgen.acoustics.prediction.decay` is right for a room as a whole, not for one response: where few images or
+few modes make the decay, T30 depends on where source and microphone stand, by 15 % and more. So the factor can be refined on
+responses, in the mean over many positions:
 
 1. Simulate responses with the predicted factor, measure their T30 as labels do, and split their energy into octaves e_b(t).
 2. With another factor, e_b(t) becomes e_b(t) · E_b(t; new) / E_b(t; old), E being the *predicted* decay. How the T30 of these
@@ -25,12 +25,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from roomgen.acoustics.air import Air
 from roomgen.acoustics.bands import octave_centers
-from roomgen.acoustics.decay import predict_rt60_bands_s, predict_rt60_s
+from roomgen.acoustics.prediction.decay import predict_rt60_bands_s, predict_rt60_s
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.errors import RoomgenError
 
 if TYPE_CHECKING:
-    from roomgen.acoustics.band_energy import BandEnergy
+    from roomgen.acoustics.prediction.band_energy import BandEnergy
 
 Rt60Of = Literal["mid", "broadband", "1000"]
 """What an RT60 is one of: the mean of the octaves of 500 and 1000 Hz, the whole response, or the octave of 1 kHz."""
@@ -140,7 +140,7 @@ def solve_absorption_scale(
             shortest, longest = reachable_rt60_s(room, fs_hz=fs_hz, of=of, air=air)
             raise RoomgenError(f"RT60 {rt60_s:g} s: {room!r} can only have {shortest:.2f}…{longest:.2f} s. Redraw either.")
         return float(np.exp(guess))
-    from roomgen.acoustics.band_energy import BandEnergy  # not needed for a prediction alone
+    from roomgen.acoustics.prediction.band_energy import BandEnergy  # not needed for a prediction alone
 
     errors: dict[float, float] = {}
     for _ in range(responses.at_most):

@@ -18,8 +18,8 @@ from numba import types
 from numba.extending import intrinsic
 
 from roomgen.acoustics.compiled import announced, compiled
-from roomgen.acoustics.image_tables import NEGLIGIBLE
-from roomgen.acoustics.spreading import PHASES, TAPS, kernel_table
+from roomgen.acoustics.images.spreading import PHASES, TAPS, kernel_table
+from roomgen.acoustics.images.tables import NEGLIGIBLE
 
 _SHIFT = PHASES.bit_length() - 1
 _MASK = PHASES - 1
@@ -153,7 +153,7 @@ def add_images(
     Args:
         grid: (row · lane,) float32, added to; rows must reach two before and four beyond every image.
         lanes: 1, or a multiple of 8.
-        table: of :func:`~roomgen.acoustics.spreading.kernel_table`.
+        table: of :func:`~roomgen.acoustics.images.spreading.kernel_table`.
         axes: (3,) int64 which of x, y, z the tables stand for, innermost first.
         cells, offsets: three (cell,) arrays each, int64 and float64 (m, rising).
         gains: three (cell · lane,) float32 arrays.
@@ -163,7 +163,7 @@ def add_images(
         rows_per_m: grid rows per metre of distance.
         start_row: grid row of distance 0.
         max_order: greatest number of reflections, or -1 for any.
-        floors_per_m, floors: (distance · lane,) float32, see :func:`~roomgen.acoustics.image_tables.row_floors`.
+        floors_per_m, floors: (distance · lane,) float32, see :func:`~roomgen.acoustics.images.tables.row_floors`.
         by_m, seed: how far images of second and higher order are moved, see :func:`moved`.
     """
     inner_cells, middle_cells, outer_cells = cells

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from roomgen.acoustics.noise_floor_kernels import find_floor
+from roomgen.acoustics.labels.noise_floor_kernels import find_floor
 
 Floats = NDArray[np.float64]
 

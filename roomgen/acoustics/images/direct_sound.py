@@ -8,8 +8,8 @@ from scipy import fft
 
 from roomgen.acoustics.bands import fft_band_weights, octave_centers
 from roomgen.acoustics.highpass import highpass
+from roomgen.acoustics.images.spreading import EDGE_HALF_WIDTH, fft_length
 from roomgen.acoustics.scene import Scene
-from roomgen.acoustics.spreading import EDGE_HALF_WIDTH, fft_length
 
 
 def direct_to_reverberant_db(scene: Scene, rir: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -40,7 +40,7 @@ def direct_sound(scene: Scene) -> NDArray[np.float32]:
 
 
 def _pulse(scene: Scene, source: int, mic: int) -> NDArray[np.float64]:
-    """Return the band-limited pulse of one pair in circular time: see :mod:`~roomgen.acoustics.spreading`."""
+    """Return the band-limited pulse of one pair in circular time: see :mod:`~roomgen.acoustics.images.spreading`."""
     ray = scene.sources_m[source] - scene.mics_m[mic]
     distance = float(np.linalg.norm(ray))
     seen = ray / distance

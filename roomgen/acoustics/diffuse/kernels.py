@@ -1,4 +1,4 @@
-"""The inner loops of :mod:`roomgen.acoustics.diffuse_energy`: flights between scatterings, and the sum over scatterings (numba).
+"""The inner loops of :mod:`roomgen.acoustics.diffuse.energy`: flights between scatterings, and the sum over scatterings (numba).
 
 Time is cut into bins. Losses of a bin are those of the exact survival at its edges, so that energy is kept to rounding, whatever
 the width of the bins. Nothing is drawn at random.

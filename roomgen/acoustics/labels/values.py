@@ -1,4 +1,4 @@
-"""The labels of one response: what :func:`~roomgen.acoustics.labels.measure` does to each."""
+"""The labels of one response: what :func:`~roomgen.acoustics.labels.measure.measure` does to each."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from roomgen.acoustics.block_energy import RISE_PERIODS, BlockEnergy, block_energy, energy_of_bands
-from roomgen.acoustics.decay_curve import DecayCurve, Fit, decay_curve, fit_decays
-from roomgen.acoustics.label_bands import BROADBAND, Band, band_of
-from roomgen.acoustics.label_kernels import later
-from roomgen.acoustics.label_reasons import BAND_PARAMETERS, Why
-from roomgen.acoustics.modulation import OCTAVES_HZ, modulation_transfer, speech_transmission_index
-from roomgen.acoustics.strength import free_field_energy, strength_db
+from roomgen.acoustics.labels.bands import BROADBAND, Band, band_of
+from roomgen.acoustics.labels.block_energy import RISE_PERIODS, BlockEnergy, block_energy, energy_of_bands
+from roomgen.acoustics.labels.decay_curve import DecayCurve, Fit, decay_curve, fit_decays
+from roomgen.acoustics.labels.kernels import later
+from roomgen.acoustics.labels.modulation import OCTAVES_HZ, modulation_transfer, speech_transmission_index
+from roomgen.acoustics.labels.reasons import BAND_PARAMETERS, Why
+from roomgen.acoustics.labels.strength import free_field_energy, strength_db
 
 Noise = Literal["auto", "none"]
 Floats = NDArray[np.float64]
@@ -102,7 +102,7 @@ class Values:
     """Labels of one response.
 
     Args:
-        values: (parameter, 1 + band) of :data:`~roomgen.acoustics.label_reasons.BAND_PARAMETERS`, broadband first.
+        values: (parameter, 1 + band) of :data:`~roomgen.acoustics.labels.reasons.BAND_PARAMETERS`, broadband first.
         reasons: why, where they are nan. single, single_reasons: the same of DRR, mean RT60 and STI.
     """
 
@@ -165,7 +165,7 @@ def _curve(blocks: BlockEnergy, response: NDArray[Any], spectrum: Spectrum) -> D
     hop_s = blocks.hop / spectrum.fs_hz
     if spectrum.noise == "none":
         return decay_curve(blocks.energy, before=blocks.before, hop_s=hop_s)
-    from roomgen.acoustics.noise_floor import find_floors
+    from roomgen.acoustics.labels.noise_floor import find_floors
 
     # Where a recording breaks off within noise, the filters ring.
     n_blocks = blocks.energy.shape[1]

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from roomgen.acoustics.block_energy import BlockEnergy, block_energy
-from roomgen.acoustics.decay_curve import find_onset
-from roomgen.acoustics.label_bands import BandKind, band_of, label_bands
+from roomgen.acoustics.labels.bands import BandKind, band_of, label_bands
+from roomgen.acoustics.labels.block_energy import BlockEnergy, block_energy
+from roomgen.acoustics.labels.decay_curve import find_onset
 from roomgen.errors import RoomgenError
 
 Floats = NDArray[np.float64]
@@ -50,7 +50,7 @@ def measure_lateral(
 
     Args:
         omni, eight: (time,) responses of an omnidirectional and a figure-eight microphone at the same place.
-        bands, bands_hz: as for :func:`~roomgen.acoustics.labels.measure`.
+        bands, bands_hz: as for :func:`~roomgen.acoustics.labels.measure.measure`.
         onset_s: arrival time of the direct sound; None: that of ``omni``.
 
     Raises:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from roomgen.acoustics.compiled import announced, compiled
-from roomgen.acoustics.image_kernels import add_bands, add_time
-from roomgen.acoustics.spreading import PHASES, TAPS, kernel_table
+from roomgen.acoustics.images.kernels import add_bands, add_time
+from roomgen.acoustics.images.spreading import PHASES, TAPS, kernel_table
 
 _SHIFT = PHASES.bit_length() - 1
 _MASK = PHASES - 1
@@ -24,7 +24,7 @@ def add_pulses(
     Args:
         grid: (row · lane,) float32, added to.
         lanes: 1, or a multiple of 8.
-        table: of :func:`~roomgen.acoustics.spreading.kernel_table`.
+        table: of :func:`~roomgen.acoustics.images.spreading.kernel_table`.
         rows: (pulse,) float64 grid rows after that of the emission.
         amplitudes: (pulse,) float32.
         levels: (step · lane,) float32, read at ``row · steps_per_row``, straight lines between.

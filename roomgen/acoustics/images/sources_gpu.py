@@ -1,7 +1,8 @@
-"""The image sources of many rooms at once, in torch: the sum of :mod:`roomgen.acoustics.image_source` on a GPU (or without one).
+"""The image sources of many rooms at once, in torch: the sum of :mod:`roomgen.acoustics.images.sources` on a GPU (or without one).
 
-Tables (:mod:`~roomgen.acoustics.image_tables`), kernel and filters (:mod:`~roomgen.acoustics.spreading`) are the CPU engine's, so
-responses agree to the rounding of float32. Only the walk over images (:mod:`~roomgen.acoustics.image_kernels_torch`) is another:
+Tables (:mod:`~roomgen.acoustics.images.tables`), kernel and filters (:mod:`~roomgen.acoustics.images.spreading`) are the CPU
+engine's, so responses agree to the rounding of float32. Only the walk over images (:mod:`~roomgen.acoustics.images.kernels_torch`)
+is another:
 
 1. A *row* is all heard cells of the shortest axis for one cell of each other axis, one microphone and one source. Rows of all
    scenes are laid end to end, which gives every image of the batch a number.
@@ -26,17 +27,17 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from roomgen.acoustics.direct_sound import direct_to_reverberant_db
 from roomgen.acoustics.highpass import highpass
+from roomgen.acoustics.images.direct_sound import direct_to_reverberant_db
+from roomgen.acoustics.images.spreading import OVERSAMPLING, START_ROW
 from roomgen.acoustics.scene import Engine, Response, Scene
-from roomgen.acoustics.spreading import OVERSAMPLING, START_ROW
 from roomgen.errors import RoomgenError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from roomgen.acoustics.image_kernels_torch import Job
+    from roomgen.acoustics.images.kernels_torch import Job
 
 IMAGES_IN_FLIGHT = {"cuda": 1 << 22, "cpu": 1 << 14}
 """How many images are worked on at a time, at some 350 bytes each: enough to fill a GPU, few enough for a CPU's cache."""
@@ -74,7 +75,7 @@ def simulate_batch(
         device: ``"cuda"``, ``"cuda:1"`` … or ``"cpu"``.
         max_images_in_flight: bounds the memory; None: :data:`IMAGES_IN_FLIGHT`. It does not change a byte of what is returned.
         drr: also return the direct-to-reverberant ratios.
-        kernel: ``"triton"`` walks over images in one fused kernel (:mod:`~roomgen.acoustics.image_kernels_triton`, CUDA only)
+        kernel: ``"triton"`` walks over images in one fused kernel (:mod:`~roomgen.acoustics.images.kernels_triton`, CUDA only)
             where no directivity and no random moves are asked for. Other bytes than ``"torch"``, to the rounding of float32.
 
     Returns:
@@ -89,7 +90,7 @@ def simulate_batch(
         raise RoomgenError(f"max_images_in_flight = {max_images_in_flight} must be at least 1; None is a good choice.")
     if kernel == "triton" and target.type != "cuda":
         raise RoomgenError(f"the Triton kernel runs on CUDA devices only, not on {device!r}: use kernel='torch'.")
-    from roomgen.acoustics.image_kernels_torch import Job
+    from roomgen.acoustics.images.kernels_torch import Job
 
     responses: dict[int, Response] = {}
     for batch in _batches([Job.of(index, scene) for index, scene in enumerate(scenes)], _CELLS_PER_IMAGE * in_flight):
@@ -137,14 +138,14 @@ def _simulate(batch: list[Job], device: torch.device, in_flight: int, *, fused: 
     """Return the responses of one batch by the index of their scene."""
     import torch
 
-    from roomgen.acoustics.image_kernels_torch import Tables, add_rows, find_rows
+    from roomgen.acoustics.images.kernels_torch import Tables, add_rows, find_rows
 
     tables = Tables.of(batch, device)
     rows = sum(job.pairs * job.grid_rows for job in batch)
     grid = torch.zeros((rows, batch[0].kind[0]), dtype=torch.int64, device=device)
     for some in find_rows(batch, tables, device, in_flight):
         if fused and batch[0].kind[1:] == (False, False):
-            from roomgen.acoustics import image_kernels_triton
+            from roomgen.acoustics.images import kernels_triton as image_kernels_triton
 
             image_kernels_triton.add_rows(grid, tables, some)
         else:
@@ -173,9 +174,9 @@ def _simulate(batch: list[Job], device: torch.device, in_flight: int, *, fused: 
 
 def _add_field(grid: Tensor, job: Job, kernel: Tensor, in_flight: int) -> None:
     """Add the diffuse field of a scene to its (pair · row, lane) grid of images."""
-    from roomgen.acoustics.diffuse_field import LEVEL_STEP_S, DiffuseField
-    from roomgen.acoustics.image_kernels_torch import add_pulses, fade_images
-    from roomgen.acoustics.image_source import fade_rows, tail_level
+    from roomgen.acoustics.diffuse.field import LEVEL_STEP_S, DiffuseField
+    from roomgen.acoustics.images.kernels_torch import add_pulses, fade_images
+    from roomgen.acoustics.images.sources import fade_rows, tail_level
 
     scene, field = job.scene, DiffuseField.of(job.scene)
     if field is None:

@@ -1,6 +1,6 @@
 """The walk over the images of many scenes in torch: tables on the device, rows of images, and their addition to a grid.
 
-It follows :mod:`roomgen.acoustics.image_kernels` step by step. Images are in float64 as far as their time, in float32 for their
+It follows :mod:`roomgen.acoustics.images.kernels` step by step. Images are in float64 as far as their time, in float32 for their
 amplitude, and in 64-bit integers in the grid.
 """
 
@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from roomgen.acoustics.diffuse_field import Heard
-from roomgen.acoustics.image_tables import NEGLIGIBLE, Axis, image_axes, reach_m, row_floors, scene_synthesis
+from roomgen.acoustics.diffuse.field import Heard
+from roomgen.acoustics.images.spreading import OVERSAMPLING, PHASES, START_ROW, TAPS, Synthesis, kernel_table
+from roomgen.acoustics.images.tables import NEGLIGIBLE, Axis, image_axes, reach_m, row_floors, scene_synthesis
 from roomgen.acoustics.scene import Scene
-from roomgen.acoustics.spreading import OVERSAMPLING, PHASES, START_ROW, TAPS, Synthesis, kernel_table
 
 _FIXED_POINT_BITS = 44  # below the direct sound: the rounding of one image is at -265 dB, and 2^19 direct sounds fit on top
 _SEED_MASK = (1 << 63) - 1
@@ -250,7 +250,7 @@ def fade_images(grid: Tensor, first: int, fade: NDArray[np.float32]) -> None:
 
 
 def add_pulses(grid: Tensor, heard: Heard, kernel: Tensor, *, unit: float, rows_per_step: float, in_flight: int) -> None:
-    """Add the pulses that a microphone hears to its (row, lane) grid, as :mod:`roomgen.acoustics.pulse_kernels` does.
+    """Add the pulses that a microphone hears to its (row, lane) grid, as :mod:`roomgen.acoustics.images.pulse_kernels` does.
 
     Args:
         kernel: (phase, 16) float32.
@@ -274,7 +274,7 @@ def add_pulses(grid: Tensor, heard: Heard, kernel: Tensor, *, unit: float, rows_
 
 
 def _moved_m(cells: list[Tensor], offsets: list[Tensor], tables: Tables, pair: Tensor) -> Tensor:
-    """Return distances of images that are moved as :func:`roomgen.acoustics.image_kernels.moved` does: (image,) in m."""
+    """Return distances of images that are moved as :func:`roomgen.acoustics.images.kernels.moved` does: (image,) in m."""
     axes = tables.axes[pair]
     key = tables.seed[pair]
     for k in range(3):
