@@ -127,7 +127,9 @@ def test_a_key_of_a_foreign_dataset_does_not_pass_through_render(tmp_path):
     settings = renders_settings({"sources": out}, {"snr_db": (10.0, 20.0)})
     with pytest.raises(RoomgenError, match="owned' is no key of a sample"):
         generate(settings, tmp_path / "renders", workers=0, progress=False, inputs={"sources": out})
-    assert [name for path in (tmp_path / "renders").rglob("*.tar") for name in tarfile.open(path).getnames()] == []
+    for path in (tmp_path / "renders").rglob("*.tar"):
+        with tarfile.open(path) as tar:
+            assert tar.getnames() == []
 
 
 def test_names_of_files_reach_neither_terminal_nor_card_as_they_are(tmp_path):
