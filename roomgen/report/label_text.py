@@ -10,27 +10,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
 from roomgen.acoustics.labels.reasons import Why
+from roomgen.acoustics.labels.table import LABELS
 from roomgen.run.label import Record
 
 _WIDEST_TABLE = 10  # bands that stand side by side; more stand below each other
 
 _HEADS = (  # title, label, factor, digits
-    ("T mid s", "rt60_mid_s", 1, 3),
-    ("T30 s", "rt60_s", 1, 3),
-    ("T20 s", "t20_s", 1, 3),
-    ("EDT s", "edt_s", 1, 3),
-    ("C50 dB", "c50_db", 1, 1),
-    ("C80 dB", "c80_db", 1, 1),
-    ("D50", "d50", 1, 3),
-    ("Ts ms", "ts_s", 1000, 1),
-    ("DRR dB", "drr_db", 1, 1),
-    ("STI", "sti", 1, 2),
-    ("G dB", "g_db", 1, 1),
-    ("LF", "lf", 1, 2),
+    *((label.title, label.field, label.factor, label.digits) for label in LABELS),
+    ("LF", "lf", 1.0, 2),
 )
 _OPTIONAL = ("g_db", "lf")
 _NOT_ASKED = Why.NO_LEVEL.name.lower()  # strength, without a reference
-_BAND_TABLES = (("T30 s", "rt60_bands_s", 3), ("C50 dB", "c50_bands_db", 1))
+_BAND_TABLES = tuple((label.title, label.bands_field, label.digits) for label in LABELS if label.of_bands)
 
 
 def format_json(records: Sequence[Record], *, why: bool = False) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from roomgen.acoustics.labels.table import LABELS
+
 SCHEMA_VERSION = 4
 READABLE_VERSIONS = (2, 3, 4)
 """Version 2 lacks the columns rt60_mid_s, sti, g_db, absorption_bands and scattering_bands of rooms. Up to version 3
@@ -33,6 +35,15 @@ COMMON = (
     Column("offset", "int64", "byte", "where the audio member's bytes begin in the tar", in_json=False),
     Column("nbytes", "int64", "byte", "length of the audio member", in_json=False),
     Column("seed_index", "int64", "", "number of the sample that its draws are seeded by"),
+)
+
+_LABELS = tuple(
+    column
+    for label in LABELS
+    for column in (
+        Column(label.field, "float", label.unit, label.meaning),
+        *([Column(label.bands_field, "floats", label.unit, label.of_bands)] if label.of_bands else []),
+    )
 )
 
 ROOMS = (
@@ -68,19 +79,7 @@ ROOMS = (
     Column("n_channels", "int32", "", "number of microphones"),
     Column("n_samples", "int32", "", "length of the response in samples"),
     Column("engine", "name", "", "what simulated it: image, image+tail (late part is a diffuse field), reference"),
-    Column("rt60_mid_s", "float", "s", "mean T30 of the octaves of 500 and 1000 Hz (ISO 3382-1); NaN: cannot be measured"),
-    Column("rt60_s", "float", "s", "T30 of the broadband response: from −5 to −35 dB, extrapolated to 60 dB"),
-    Column("rt60_bands_s", "floats", "s", "T30 of each octave band from 125 Hz"),
-    Column("t20_s", "float", "s", "reverberation time from −5 to −25 dB"),
-    Column("edt_s", "float", "s", "early decay time, from 0 to −10 dB"),
-    Column("c50_db", "float", "dB", "energy of the first 50 ms after the direct sound's arrival over the rest"),
-    Column("c50_bands_db", "floats", "dB", "the same per octave band from 125 Hz"),
-    Column("c80_db", "float", "dB", "the same with 80 ms"),
-    Column("d50", "float", "", "share of the energy in the first 50 ms"),
-    Column("drr_db", "float", "dB", "energy of the direct sound over that of all the rest"),
-    Column("ts_s", "float", "s", "centre time of the energy, after the direct sound's arrival"),
-    Column("sti", "float", "", "speech transmission index without noise (IEC 60268-16)"),
-    Column("g_db", "float", "dB", "sound strength: level over that of the same source at 10 m in the open (ISO 3382-1)"),
+    *_LABELS,
     Column("rt60_predicted_s", "float", "s", "broadband RT60 predicted from size and walls before simulating"),
     Column("rt60_target_s", "float", "s", "target RT60, of what signal.rt60_of says (T_mid); NaN where there is none"),
     Column("direct_delay_s", "float", "s", "arrival of the direct sound after emission, at the microphone (the array's centre)"),

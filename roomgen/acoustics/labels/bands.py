@@ -21,6 +21,8 @@ from roomgen.acoustics.bands import octave_centers
 from roomgen.errors import RoomgenError
 
 BandKind = Literal["octave", "third"]
+Noise = Literal["auto", "none"]
+"""Whether a response has a noise floor to look for."""
 Floats = NDArray[np.float64]
 
 _ROUNDED = 0.02  # nominal centres are rounded by less

@@ -8,74 +8,62 @@ All follow ISO 3382-1 (2009), broadband and per octave band or third of an octav
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from roomgen.acoustics.compiled import announced
-from roomgen.acoustics.labels.bands import Band, BandKind, band_of, label_bands
-from roomgen.acoustics.labels.decay_curve import find_onset
+from roomgen.acoustics.labels.bands import Band, BandKind, Noise, band_of, label_bands
 from roomgen.acoustics.labels.modulation import OCTAVES_HZ
-from roomgen.acoustics.labels.reasons import BAND_PARAMETERS, SINGLE_PARAMETERS, Reasons, Why
+from roomgen.acoustics.labels.reasons import Reasons, Why
 from roomgen.acoustics.labels.strength import POINT_SOURCE
-from roomgen.acoustics.labels.values import Noise, Spectrum, measure_one
+from roomgen.acoustics.labels.table import BANDED, LABELS, SINGLE
 from roomgen.errors import RoomgenError
 
+if TYPE_CHECKING:
+    from roomgen.acoustics.labels.values import Spectrum
+
 Floats = NDArray[np.float64]
+
+_NAMES = (*(label.field for label in LABELS), *(label.bands_field for label in BANDED))
+_DRR = [label.name for label in SINGLE].index("drr")
 
 
 @dataclass(frozen=True)
 class Labels:
     """What :func:`measure` found. nan means 'cannot be measured'; ``why`` tells why.
 
-    Fields of one response are floats, those ending in ``_bands…`` (band,) arrays; of responses with leading dimensions they are
-    (...,) and (..., band) arrays.
+    Labels of one response are floats, those with ``_bands`` in their names (band,) arrays; of responses with leading dimensions
+    they are (...,) and (..., band) arrays.
+
+    The labels are those of :data:`~roomgen.acoustics.labels.table.LABELS`, as attributes: ``rt60_s``, ``rt60_bands_s``, ``sti``, …
 
     Args:
-        rt60_s: reverberation time T30, broadband: twice the time from -5 to -35 dB, by linear regression.
-        rt60_mid_s: mean of the T30 of the octaves of 500 and 1000 Hz (ISO 3382-1: T30,mid); nan where either is.
-        t20_s: three times that from -5 to -25 dB.
-        edt_s: early decay time: six times that from 0 to -10 dB.
-        c50_db, c80_db: early-to-late energy ratio, early being 50 or 80 ms from the onset.
-        d50: early energy of 50 ms over all energy, 0 to 1.
-        ts_s: centre time, from the onset.
-        drr_db: direct-to-reverberant energy ratio.
-        sti: speech transmission index of the room alone, 0 to 1 (IEC 60268-16, 2020: male voice, no background noise).
-        g_db: sound strength, relative to the same source at 10 m in a free field (ISO 3382-1, annex A).
+        values: of all labels, by name.
         direct_delay_s: time of the onset from the beginning of the response.
         band_hz: (band,) nominal centres of the bands in Hz.
-        why: code of :class:`~roomgen.acoustics.labels.reasons.Why` for each value, by the names of the fields, in their shapes.
+        why: code of :class:`~roomgen.acoustics.labels.reasons.Why` for each value, by the names of the labels, in their shapes.
     """
 
-    rt60_s: float | Floats
-    rt60_mid_s: float | Floats
-    t20_s: float | Floats
-    edt_s: float | Floats
-    c50_db: float | Floats
-    c80_db: float | Floats
-    d50: float | Floats
-    ts_s: float | Floats
-    drr_db: float | Floats
-    sti: float | Floats
-    g_db: float | Floats
+    values: Mapping[str, float | Floats]
     direct_delay_s: float | Floats
     band_hz: Floats
-    rt60_bands_s: Floats
-    t20_bands_s: Floats
-    edt_bands_s: Floats
-    c50_bands_db: Floats
-    c80_bands_db: Floats
-    d50_bands: Floats
-    ts_bands_s: Floats
-    g_bands_db: Floats
     why: Reasons = field(repr=False, compare=False)
 
+    def __getattr__(self, name: str) -> Any:  # a float of one response, else an array
+        if name.startswith("__") or name not in self.values:  # the first: asked for before there are values, as by pickle
+            raise AttributeError(f"there is no label {name!r}; there are {', '.join(_NAMES)}")
+        return self.values[name]
+
     def as_dict(self) -> dict[str, Any]:
-        """Return the values, in the order of their declaration, as plain Python floats and (nested) lists of floats."""
-        return {f.name: np.asarray(getattr(self, f.name)).tolist() for f in fields(self) if f.name != "why"}
+        """Return single values, then bands, in the order of the table, as plain Python floats and (nested) lists of floats."""
+        single = {name: self.values[name] for name in _NAMES[: len(LABELS)]}
+        bands = {name: self.values[name] for name in _NAMES[len(LABELS) :]}
+        everything = {**single, "direct_delay_s": self.direct_delay_s, "band_hz": self.band_hz, **bands}
+        return {name: np.asarray(value).tolist() for name, value in everything.items()}
 
 
 def measure(
@@ -129,6 +117,9 @@ def measure(
     Raises:
         RoomgenError: an empty array, nan or infinite samples, or arguments that do not fit each other.
     """
+    from roomgen.acoustics.labels.decay_curve import find_onset  # numba, which takes a while to import
+    from roomgen.acoustics.labels.values import measure_one
+
     rirs = _valid_signal(rir, "rir")
     if not (np.isfinite(fs_hz) and fs_hz > 0):
         raise RoomgenError(f"sampling rate {fs_hz} Hz must be positive and finite.")
@@ -151,8 +142,8 @@ def measure(
     warm_up()
     spectrum = _spectrum(filters, float(fs_hz), noise) if reference is None else _with_reference(filters, fs_hz, noise, reference)
     flat = rirs.reshape(-1, n_samples)
-    values = np.full((len(flat), len(BAND_PARAMETERS), 1 + len(centers)), np.nan)
-    numbers = np.full((len(flat), len(SINGLE_PARAMETERS)), np.nan)
+    values = np.full((len(flat), len(BANDED), 1 + len(centers)), np.nan)
+    numbers = np.full((len(flat), len(SINGLE)), np.nan)
     why = Reasons(np.full(values.shape, Why.SILENT, np.int8), np.full(numbers.shape, Why.SILENT, np.int8), lead)
     for i, response in enumerate(flat):  # one by one: each has its own onset, and stays in the cache of the processor
         if (response == response[0]).all():
@@ -164,23 +155,26 @@ def measure(
         values[i], numbers[i] = one.values, one.single
         why.of_bands[i], why.of_single[i] = one.reasons, one.single_reasons
     if drr_db is not None:
-        numbers[:, 0] = _per_response(drr_db, lead, "drr_db")
-        why.of_single[~np.isnan(numbers[:, 0]), 0] = Why.MEASURED
+        numbers[:, _DRR] = _per_response(drr_db, lead, "drr_db")
+        why.of_single[~np.isnan(numbers[:, _DRR]), _DRR] = Why.MEASURED
 
-    named: dict[str, Any] = {"direct_delay_s": onsets.reshape(lead), "band_hz": np.array(centers)}
-    for p, name in enumerate(SINGLE_PARAMETERS):
-        named[name] = numbers[:, p].reshape(lead)
-    for p, (name, unit) in enumerate(BAND_PARAMETERS):
-        named[name + unit] = values[:, p, 0].reshape(lead)
-        named[f"{name}_bands{unit}"] = values[:, p, 1:].reshape(*lead, len(centers))
+    named: dict[str, Any] = {label.field: numbers[:, p].reshape(lead) for p, label in enumerate(SINGLE)}
+    for p, label in enumerate(BANDED):
+        named[label.field] = values[:, p, 0].reshape(lead)
+        named[label.bands_field] = values[:, p, 1:].reshape(*lead, len(centers))
+    delay: Any = onsets.reshape(lead)
     if not lead:
         named.update({name: float(value) for name, value in named.items() if value.ndim == 0})
-    return Labels(**named, why=why)
+        delay = float(delay)
+    return Labels(named, delay, np.array(centers), why)
 
 
 @lru_cache(maxsize=1)
 def warm_up() -> None:
     """Load the compiled loops, or compile them where that has never been done; only then say on stderr what takes so long."""
+    from roomgen.acoustics.compiled import announced
+    from roomgen.acoustics.labels.values import measure_one
+
     with announced("the measurement of labels"):
         decay = np.exp(-0.02 * np.arange(2000.0)) * np.cos(np.arange(2000.0))
         for response in (decay, decay.astype(np.float32)):
@@ -191,6 +185,8 @@ def warm_up() -> None:
 @lru_cache(maxsize=32)
 def _spectrum(bands: tuple[Band, ...], fs_hz: float, noise: Noise) -> Spectrum:
     """Return what is measured: the bands asked for, and the octaves that the mean RT60 and the STI need beside them."""
+    from roomgen.acoustics.labels.values import Spectrum
+
     octaves = tuple(band_of(f, 1) for f in OCTAVES_HZ if f <= fs_hz / 2.0)
     return Spectrum(bands, tuple(o for o in octaves if o not in bands), fs_hz, noise, POINT_SOURCE if noise == "none" else None)
 

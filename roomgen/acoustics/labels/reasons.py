@@ -1,4 +1,4 @@
-"""The labels there are, and why one is nan: a code beside each value, and the words for it."""
+"""Why a label is nan: a code beside each value, and the words for it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-BAND_PARAMETERS = (
-    ("rt60", "_s"), ("t20", "_s"), ("edt", "_s"), ("c50", "_db"), ("c80", "_db"), ("d50", ""), ("ts", "_s"), ("g", "_db"),
-)  # fmt: skip
-"""Name and unit of parameters that are measured broadband and in each band."""
-
-SINGLE_PARAMETERS = ("drr_db", "rt60_mid_s", "sti")
-"""Parameters of which each response has one."""
+from roomgen.acoustics.labels.table import BANDED, SINGLE
 
 
 class Why(IntEnum):
@@ -51,8 +45,9 @@ _WORDS = {
 }
 
 
-_PLACES = {name + unit: (p, False) for p, (name, unit) in enumerate(BAND_PARAMETERS)}
-_PLACES |= {f"{name}_bands{unit}": (p, True) for p, (name, unit) in enumerate(BAND_PARAMETERS)}
+_SINGLE = [label.field for label in SINGLE]
+_PLACES = {label.field: (p, False) for p, label in enumerate(BANDED)}
+_PLACES |= {label.bands_field: (p, True) for p, label in enumerate(BANDED)}
 
 
 class Reasons(Mapping[str, NDArray[np.int8]]):
@@ -67,15 +62,15 @@ class Reasons(Mapping[str, NDArray[np.int8]]):
         self.of_bands, self.of_single, self.lead = of_bands, of_single, lead
 
     def __getitem__(self, name: str) -> NDArray[np.int8]:
-        if name in SINGLE_PARAMETERS:
-            return self.of_single[:, SINGLE_PARAMETERS.index(name)].reshape(self.lead)
+        if name in _SINGLE:
+            return self.of_single[:, _SINGLE.index(name)].reshape(self.lead)
         parameter, banded = _PLACES[name]
         if banded:
             return self.of_bands[:, parameter, 1:].reshape(*self.lead, -1)
         return self.of_bands[:, parameter, 0].reshape(self.lead)
 
     def __iter__(self) -> Iterator[str]:
-        return iter((*SINGLE_PARAMETERS, *_PLACES))
+        return iter((*_SINGLE, *_PLACES))
 
     def __len__(self) -> int:
-        return len(SINGLE_PARAMETERS) + len(_PLACES)
+        return len(_SINGLE) + len(_PLACES)

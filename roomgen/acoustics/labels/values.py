@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from roomgen.acoustics.labels.bands import BROADBAND, Band, band_of
+from roomgen.acoustics.labels.bands import BROADBAND, Band, Noise, band_of
 from roomgen.acoustics.labels.block_energy import RISE_PERIODS, BlockEnergy, block_energy, energy_of_bands
 from roomgen.acoustics.labels.decay_curve import DecayCurve, Fit, decay_curve, fit_decays
 from roomgen.acoustics.labels.kernels import later
 from roomgen.acoustics.labels.modulation import OCTAVES_HZ, modulation_transfer, speech_transmission_index
-from roomgen.acoustics.labels.reasons import BAND_PARAMETERS, Why
+from roomgen.acoustics.labels.reasons import Why
 from roomgen.acoustics.labels.strength import free_field_energy, strength_db
+from roomgen.acoustics.labels.table import BANDED, SINGLE
 
-Noise = Literal["auto", "none"]
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int8]
 
@@ -102,8 +104,8 @@ class Values:
     """Labels of one response.
 
     Args:
-        values: (parameter, 1 + band) of :data:`~roomgen.acoustics.labels.reasons.BAND_PARAMETERS`, broadband first.
-        reasons: why, where they are nan. single, single_reasons: the same of DRR, mean RT60 and STI.
+        values: (parameter, 1 + band) of :data:`~roomgen.acoustics.labels.table.BANDED`, broadband first.
+        reasons: why, where they are nan. single, single_reasons: the same of :data:`~roomgen.acoustics.labels.table.SINGLE`.
     """
 
     values: Floats
@@ -126,28 +128,112 @@ def measure_one(response: NDArray[Any], given: NDArray[Any] | None, onset_s: flo
     ended = np.where(curve.noise > 0.0, _NOISE, _CUT)
     ended[np.isinf(curve.tail)] = _NO_DECAY
 
-    n = len(spectrum.bands) + 1
-    values, reasons = np.empty((len(BAND_PARAMETERS), n)), np.zeros((len(BAND_PARAMETERS), n), dtype=np.int8)
-    times, why_times = _decay_times(curve, ended, spectrum)
-    ratios, why_ratios, early = _early_to_late(curve, blocks, ended, fs_hz)
-    values[:3], reasons[:3] = times[:, :n], why_times[:, :n]
-    values[3:5], reasons[3:5] = ratios[:2, :n], why_ratios[:2, :n]
-    values[5], reasons[5] = np.where(reasons[3] == 0, early[0, :n], np.nan), reasons[3]
-    centre_s, late = _centre_time_s(curve, blocks, fs_hz), curve.tail / curve.total
-    reasons[6] = np.where(late < 0.1 * _GUESSED, 0, ended)[:n]
-    values[6] = np.where(reasons[6] == 0, centre_s[:n], np.nan)
-    if spectrum.free_field_energy is None:
-        values[7], reasons[7] = np.nan, Why.NO_LEVEL
-    else:
-        strength = strength_db(curve.total * peak**2, spectrum.free_field_energy)
-        reasons[7] = np.where(late < _GUESSED, 0, ended)[:n]
-        values[7] = np.where(reasons[7] == 0, strength[:n], np.nan)
-    sti, why_sti = _sti(curve, blocks, ended, spectrum)
-    middle, why_middle = np.nan, int(Why.NO_BAND)
-    if spectrum.middle is not None:
-        low, high = spectrum.middle
-        middle, why_middle = 0.5 * float(times[0, low] + times[0, high]), int(max(why_times[0, low], why_times[0, high]))
-    return Values(values, reasons, (float(ratios[2, 0]), middle, sti), (int(why_ratios[2, 0]), why_middle, why_sti))
+    decays, n = Decays(blocks, curve, ended, spectrum, peak), len(spectrum.bands) + 1
+    values, reasons = np.empty((len(BANDED), n)), np.zeros((len(BANDED), n), dtype=np.int8)
+    for row, label in enumerate(BANDED):
+        found, why = _function(label.function)(decays)
+        values[row], reasons[row] = found[:n], why[:n]
+    single, single_reasons = zip(*(_function(label.function)(decays) for label in SINGLE), strict=True)
+    return Values(values, reasons, single, single_reasons)
+
+
+@cache
+def _function(name: str) -> Callable[[Decays], tuple[Any, Any]]:
+    found: Callable[[Decays], tuple[Any, Any]] = getattr(sys.modules[__name__], name)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Decays:
+    """What the labels of a response are read from: energies and decay curves of its signals, broadband first.
+
+    Args:
+        ended: (signal,) why a decay that is not seen far enough is not.
+        peak: of the response, before it was made 1.
+    """
+
+    blocks: BlockEnergy
+    curve: DecayCurve
+    ended: Codes
+    spectrum: Spectrum
+    peak: float
+
+    @cached_property
+    def times(self) -> tuple[Floats, Codes]:
+        return _decay_times(self.curve, self.ended, self.spectrum)
+
+    @cached_property
+    def ratios(self) -> tuple[Floats, Codes, Floats]:
+        return _early_to_late(self.curve, self.blocks, self.ended, self.spectrum.fs_hz)
+
+    def known_to(self, share: float) -> Codes:
+        """Return why more than this share of all energy had to be extrapolated; 0 where it had not."""
+        return np.where(self.curve.tail / self.curve.total < share, 0, self.ended)
+
+
+def t30(decays: Decays) -> tuple[Floats, Codes]:
+    """Return T30 of every signal."""
+    return decays.times[0][0], decays.times[1][0]
+
+
+def t20(decays: Decays) -> tuple[Floats, Codes]:
+    """Return T20 of every signal."""
+    return decays.times[0][1], decays.times[1][1]
+
+
+def edt(decays: Decays) -> tuple[Floats, Codes]:
+    """Return the early decay time of every signal."""
+    return decays.times[0][2], decays.times[1][2]
+
+
+def t30_mid(decays: Decays) -> tuple[float, int]:
+    """Return the mean T30 of the octaves of 500 and 1000 Hz."""
+    if decays.spectrum.middle is None:
+        return np.nan, int(Why.NO_BAND)
+    low, high = decays.spectrum.middle
+    times, why = t30(decays)
+    return 0.5 * float(times[low] + times[high]), int(max(why[low], why[high]))
+
+
+def c50(decays: Decays) -> tuple[Floats, Codes]:
+    """Return C50 of every signal."""
+    return decays.ratios[0][0], decays.ratios[1][0]
+
+
+def c80(decays: Decays) -> tuple[Floats, Codes]:
+    """Return C80 of every signal."""
+    return decays.ratios[0][1], decays.ratios[1][1]
+
+
+def d50(decays: Decays) -> tuple[Floats, Codes]:
+    """Return D50 of every signal."""
+    _, why, early = decays.ratios
+    return np.where(why[0] == 0, early[0], np.nan), why[0]
+
+
+def direct_to_late(decays: Decays) -> tuple[float, int]:
+    """Return the direct-to-reverberant ratio of the whole response."""
+    return float(decays.ratios[0][2, 0]), int(decays.ratios[1][2, 0])
+
+
+def centre_time(decays: Decays) -> tuple[Floats, Codes]:
+    """Return the centre time of every signal."""
+    why = decays.known_to(0.1 * _GUESSED)
+    return np.where(why == 0, _centre_time_s(decays.curve, decays.blocks, decays.spectrum.fs_hz), np.nan), why
+
+
+def strength(decays: Decays) -> tuple[Floats, Codes]:
+    """Return the strength of every signal."""
+    total, free_field = decays.curve.total, decays.spectrum.free_field_energy
+    if free_field is None:
+        return np.full(total.shape, np.nan), np.full(total.shape, Why.NO_LEVEL, dtype=np.int8)
+    why = decays.known_to(_GUESSED)
+    return np.where(why == 0, strength_db(total * decays.peak**2, free_field), np.nan), why
+
+
+def transmission_index(decays: Decays) -> tuple[float, int]:
+    """Return the speech transmission index."""
+    return _sti(decays.curve, decays.blocks, decays.ended, decays.spectrum)
 
 
 def _joined(blocks: BlockEnergy, bands: BlockEnergy) -> BlockEnergy:

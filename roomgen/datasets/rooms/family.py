@@ -14,6 +14,7 @@ from roomgen.acoustics.engine import get_engine
 from roomgen.acoustics.images.direct_sound import direct_to_reverberant_db
 from roomgen.acoustics.labels.measure import measure
 from roomgen.acoustics.labels.measure import warm_up as warm_up_labels
+from roomgen.acoustics.labels.table import STORED
 from roomgen.acoustics.scene import Scene, make_scene
 from roomgen.audio import encode_wav
 from roomgen.datasets.family import Card, Chunk, Job, Row
@@ -29,21 +30,6 @@ from roomgen.text import interval
 
 AUDIO_MEMBER = "rir.wav"
 VIEW_MEMBER, DEPTH_MEMBER = "view.jpg", "depth.png"
-LABEL_COLUMNS = (
-    "rt60_mid_s",
-    "rt60_s",
-    "rt60_bands_s",
-    "t20_s",
-    "edt_s",
-    "c50_db",
-    "c50_bands_db",
-    "c80_db",
-    "d50",
-    "drr_db",
-    "ts_s",
-    "sti",
-    "g_db",
-)
 
 
 class RoomsJob(Job[DatasetSettings, tuple[int, int]]):
@@ -189,7 +175,7 @@ def label_row(scene: Scene, rir: NDArray[np.float32]) -> dict[str, Any]:
         drr_db=float(direct_to_reverberant_db(first, rir[None, :1])[0, 0]),
         noise="none",
     ).as_dict()
-    return {name: labels[name] for name in LABEL_COLUMNS}
+    return {name: labels[name] for name in STORED}
 
 
 def _views(settings: DatasetSettings, row: Mapping[str, Any]) -> dict[str, bytes]:

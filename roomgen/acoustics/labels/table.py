@@ -1,7 +1,7 @@
 """All labels in one table: what each is called, means, is measured by, and how it is shown. Who adds one adds an entry here.
 
-From it come the fields of :class:`roomgen.acoustics.labels.Labels`, the columns of manifests (in this order), their description and
-what `roomgen label` prints.
+From it come what :class:`roomgen.acoustics.labels.measure.Labels` holds, the columns of manifests (in this order), their
+description and what `roomgen label` prints.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Label:
         unit: "s", "dB" or none.
         kind: "single", or "bands": broadband and for each band.
         meaning: in words.
-        function: in :mod:`roomgen.acoustics.label_values`: takes ``Decays``, returns value and code of
-            :class:`~roomgen.acoustics.label_reasons.Why`, of kind "bands" one of each for all signals (broadband first).
+        function: in :mod:`roomgen.acoustics.labels.values`: takes ``Decays``, returns value and code of
+            :class:`~roomgen.acoustics.labels.reasons.Why`, of kind "bands" one of each for all signals (broadband first).
         title: above its column, with its unit.
         digits, factor: how many decimals are shown, and what it is multiplied by before.
         of_bands: what the manifest says of its values in octave bands; empty: it does not hold them.
