@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from roomgen.corpora.base import BrokenFile
 
 VIEW_MEMBER = "view.jpg"
-_MOST_BYTES = 1 << 28  # of a panorama; a pickle can name one picture any number of times
+_MOST_BYTES = 1 << 28  # once decoded; a small file can hold, and a pickle can name, pictures of any size
 
 
 def decode_picture(data: bytes, *, name: str) -> NDArray[np.uint8]:
@@ -23,6 +23,8 @@ def decode_picture(data: bytes, *, name: str) -> NDArray[np.uint8]:
 
     try:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as picture:
+            if 3 * picture.width * picture.height > _MOST_BYTES:
+                raise BrokenFile(name, f"has {picture.width} x {picture.height} pixels")
             return np.asarray(picture.convert("RGB"), dtype=np.uint8)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BrokenFile(name, f"not readable as a picture ({type(error).__name__})") from None
