@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from roomgen.corpora.base import BrokenFile
 
 VIEW_MEMBER = "view.jpg"
-_MOST_BYTES = 1 << 28  # once decoded; a small file can hold, and a pickle can name, pictures of any size
+_MOST_PIXELS = 1 << 26  # once decoded; a small file can hold, and a pickle can name, pictures of any size
 
 
 def decode_picture(data: bytes, *, name: str) -> NDArray[np.uint8]:
@@ -23,7 +23,7 @@ def decode_picture(data: bytes, *, name: str) -> NDArray[np.uint8]:
 
     try:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as picture:
-            if 3 * picture.width * picture.height > _MOST_BYTES:
+            if picture.width * picture.height > _MOST_PIXELS:
                 raise BrokenFile(name, f"has {picture.width} x {picture.height} pixels")
             return np.asarray(picture.convert("RGB"), dtype=np.uint8)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -46,6 +46,6 @@ def panorama_of(pictures: object, *, name: str) -> NDArray[np.uint8]:
     ]
     if not tiles or len(tiles) < len(given) or len({tile.shape[0] for tile in tiles}) > 1:
         raise BrokenFile(name, "its pictures are not a panorama of 8-bit colours")
-    if sum(tile.size for tile in tiles) > _MOST_BYTES:
-        raise BrokenFile(name, f"has pictures of more than {_MOST_BYTES} bytes")
+    if sum(tile.shape[0] * tile.shape[1] for tile in tiles) > _MOST_PIXELS:
+        raise BrokenFile(name, f"has pictures of more than {_MOST_PIXELS} pixels")
     return np.concatenate([tile[..., :3] for tile in tiles], axis=1)
