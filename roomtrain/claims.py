@@ -56,9 +56,12 @@ def read_claim(run: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise RoomtrainError(f"{run} is not a run: there is no {SETTINGS}. `roomtrain train` makes one.") from None
     except (OSError, ValueError) as error:
-        raise RoomtrainError(f"{path} is not readable as JSON ({error}).", exit_code=1) from None
-    if not isinstance(values.get("settings"), dict) or not isinstance(values.get("data"), dict):
-        raise RoomtrainError(f"{path} holds no settings: it is damaged.", exit_code=1)
+        raise RoomtrainError(
+            f"{path} is not readable as JSON ({error}): restore it, or remove {run} to begin it anew.", exit_code=1
+        ) from None
+    known = isinstance(values, dict) and all(isinstance(values.get(key), dict) for key in ("settings", "data"))
+    if not known:
+        raise RoomtrainError(f"{path} holds no settings: restore it, or remove {run} to begin it anew.", exit_code=1)
     return values
 
 
