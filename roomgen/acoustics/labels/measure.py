@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-_NAMES = (*(label.field for label in LABELS), *(label.bands_field for label in BANDED))
+_NAMES = (*(label.field for label in (*BANDED, *SINGLE)), *(label.bands_field for label in BANDED))
 _DRR = [label.name for label in SINGLE].index("drr")
 
 
@@ -59,7 +59,7 @@ class Labels:
         return self.values[name]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return single values, then bands, in the order of the table, as plain Python floats and (nested) lists of floats."""
+        """Return broadband and single values, then those of bands, as plain Python floats and (nested) lists of floats."""
         single = {name: self.values[name] for name in _NAMES[: len(LABELS)]}
         bands = {name: self.values[name] for name in _NAMES[len(LABELS) :]}
         everything = {**single, "direct_delay_s": self.direct_delay_s, "band_hz": self.band_hz, **bands}
