@@ -24,6 +24,8 @@ _WHERE = {
     "simulate": "roomgen.acoustics.engine",
     "Labels": "roomgen.acoustics.labels.measure",
     "measure": "roomgen.acoustics.labels.measure",
+    "Lateral": "roomgen.acoustics.labels.lateral",
+    "measure_lateral": "roomgen.acoustics.labels.lateral",
     "simulate_moving": "roomgen.acoustics.moving",
     "Shoebox": "roomgen.acoustics.rooms",
     "material_names": "roomgen.acoustics.materials",
@@ -38,10 +40,12 @@ __all__ = [
     "Directivity",
     "ImageOptions",
     "Labels",
+    "Lateral",
     "RoomgenError",
     "Shoebox",
     "material_names",
     "measure",
+    "measure_lateral",
     "open",
     "simulate",
     "simulate_moving",
@@ -51,6 +55,7 @@ if TYPE_CHECKING:
     from roomgen.acoustics.air import Air
     from roomgen.acoustics.directivity import Directivity
     from roomgen.acoustics.engine import simulate
+    from roomgen.acoustics.labels.lateral import Lateral, measure_lateral
     from roomgen.acoustics.labels.measure import Labels, measure
     from roomgen.acoustics.materials import material_names
     from roomgen.acoustics.moving import simulate_moving
