@@ -276,22 +276,25 @@ def _responses(room: Shoebox, fs_hz: float, air: Air | None, bands: bool) -> Mix
 
 def _sampled(room: Shoebox, fs_hz: float, air: Air | None, *, modes: bool) -> SampledDecay:
     """Return the decay of a room with scattering walls in every band."""
+    times = _sample_times(room, fs_hz, air)
+    return SampledDecay(times, _scattered(room, fs_hz, air, times, modes=modes))
+
+
+def _sample_times(room: Shoebox, fs_hz: float, air: Air | None) -> NDArray[np.float64]:
+    """Return where the decay of each band is known, and a time far beyond: (band, point)."""
     energy = diffuse_energy(room, fs_hz=fs_hz, c_m_s=speed_of_sound_m_s(air))
     rate = np.maximum(energy.late_rate + speed_of_sound_m_s(air) * _air_per_m(air, fs_hz), 1e-9)
-    times = np.concatenate([energy.time_s, energy.time_s[:, -1:] + _BEYOND_DB / (_DB * rate[:, None])], axis=1)
-    return SampledDecay(times, _scattered(room, fs_hz, air, times, modes=modes))
+    return np.concatenate([energy.time_s, energy.time_s[:, -1:] + _BEYOND_DB / (_DB * rate[:, None])], axis=1)
 
 
 def _sampled_sum(room: Shoebox, fs_hz: float, air: Air | None) -> SampledDecay:
     """Return the decay of a room with scattering walls in all bands together: (1, point)."""
-    apart = _sampled(room, fs_hz, air, modes=True)
-    times = apart.time_s.max() * np.linspace(0.0, 1.0, _POINTS) ** 3
-    shares = _band_shares(fs_hz)[:, None]
-    count = len(apart.time_s)
+    apart = _sample_times(room, fs_hz, air)
+    times, count = apart.max() * np.linspace(0.0, 1.0, _POINTS) ** 3, len(apart)
+    shares, (c, air_per_m) = _band_shares(fs_hz)[:, None], _medium(air, fs_hz)
     alone = _scattered(room, fs_hz, air, times, modes=False)
-    energy = _scattered(room, fs_hz, air, times, modes=True).sum(axis=0) + (shares[count:] * np.sqrt(alone[:-1] * alone[1:])).sum(
-        axis=0
-    )
+    each = alone * shares[:count] + _modes(room, _kappa_per_m(room, fs_hz), fs_hz, c, air_per_m).density(times)
+    energy = each.sum(axis=0) + (shares[count:] * np.sqrt(alone[:-1] * alone[1:])).sum(axis=0)
     return SampledDecay(times[None], energy[None])
 
 
