@@ -1,6 +1,6 @@
 """One shard: a WebDataset tar, the Parquet rows of its samples, and the mark that says both are complete.
 
-The tar is plain USTAR with ``mtime`` 0 and owner 0; every sample has the same members in the same order. The mark is written
+The tar is USTAR (PAX where that cannot hold a member) with ``mtime`` 0 and owner 0; every sample has the same members in the same order. The mark is written
 last: without it a shard does not exist.
 """
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from roomgen.audio import encode_wav
 from roomgen.datasets.renders.family import renders_settings
 from roomgen.datasets.renders.plan import RendersPlan
 from roomgen.datasets.sources.family import sources_settings
@@ -66,17 +67,15 @@ def test_a_response_that_was_altered_is_refused_before_anything_is_rendered(sour
 def test_a_response_without_sound_leaves_its_renders_out_and_is_named(
     sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float, words: str
 ) -> None:
-    from roomgen.datasets.rooms import family
-
-    encode, spoilt = family.encode_wav, []
+    spoilt: list[tuple[int, ...]] = []
 
     def spoil_the_first(audio: Any, *, fs_hz: int) -> bytes:
         if not spoilt:
             spoilt.append(audio.shape)
             audio = audio * np.float32(value)
-        return encode(audio, fs_hz=fs_hz)
+        return encode_wav(audio, fs_hz=fs_hz)
 
-    monkeypatch.setattr(family, "encode_wav", spoil_the_first)
+    monkeypatch.setattr("roomgen.datasets.rooms.family.encode_wav", spoil_the_first)
     make_rooms(tmp_path / "rirs")
     monkeypatch.undo()
     key = Dataset(tmp_path / "rirs").table(["key"])["key"][0]
