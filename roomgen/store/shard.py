@@ -1,7 +1,7 @@
 """One shard: a WebDataset tar, the Parquet rows of its samples, and the mark that says both are complete.
 
-The tar is USTAR (PAX where that cannot hold a member) with ``mtime`` 0 and owner 0; every sample has the same members in the same order. The mark is written
-last: without it a shard does not exist.
+The tar is USTAR (PAX where that cannot hold a member) with ``mtime`` 0 and owner 0; every sample has the same members in the same
+order. The mark is created last, and once: without it a shard does not exist.
 """
 
 from __future__ import annotations
