@@ -89,7 +89,7 @@ def centers_hz(fs_hz: float) -> NDArray[np.float64]:
     return np.array(centers)
 
 
-def band_weights(freq_hz: NDArray[np.float64], fs_hz: float) -> NDArray[np.float64]:
+def band_weights(freq_hz: NDArray[np.floating], fs_hz: float) -> NDArray[np.float64]:
     """Return the (band, freq) amplitude weights of the octave bands.
 
     From one centre to the next a band fades into its neighbour: from the lower centre f on, over (√2 - 1) · 2f, as cos² of a
