@@ -43,8 +43,13 @@ def open_part(root: Path, part: str, *, family: str) -> Dataset:
 def _check_shards(dataset: Dataset) -> None:
     """Raise where shards that the dataset lists are not there whole: no training is to find that out after hours."""
     shards = dataset.info.get("shards", [])
-    paths = [(inside_data(dataset.root, shard["name"]), shard["bytes"]) for shard in shards]
-    wrong = [path.name for path, size in paths if not path.is_file() or path.stat().st_size != size]
+    wrong = []
+    for shard in shards:
+        path = inside_data(dataset.root, shard["name"])
+        found = path.stat().st_size if path.is_file() else None
+        if found != shard["bytes"]:
+            what = "it is missing" if found is None else "it was cut short" if found < shard["bytes"] else "it was added to"
+            wrong.append(f"{path.name}: {what}")
     if wrong:
         raise DatasetError(
             f"{dataset.root}: {len(wrong)} of {len(shards)} shards are missing or not whole ({', '.join(wrong[:5])}"

@@ -85,8 +85,8 @@ def edit_info(root: Path, edit: Callable[[dict[str, Any]], object]) -> None:
         (of_other_settings, r"are not of one dataset"),
         (with_a_shard_less, r"100 rows .* are not of one dataset"),
         (with_rows_less, r"7 rows .* 100 samples .* are not of one dataset"),
-        (without_a_tar, r"1 of \d+ shards are missing or not whole \(\w+-000000\.tar\)"),
-        (with_a_tar_cut_short, r"1 of \d+ shards are missing or not whole"),
+        (without_a_tar, r"1 of \d+ shards are missing or not whole \(\w+-000000\.tar: it is missing\)"),
+        (with_a_tar_cut_short, r"1 of \d+ shards are missing or not whole \(\w+-000000\.tar: it was cut short\)"),
     ],
 )
 def test_a_part_that_is_not_whole_trains_nothing(
