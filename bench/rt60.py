@@ -25,7 +25,7 @@ from roomgen.acoustics.prediction.band_energy import BandEnergy
 from roomgen.acoustics.prediction.rt60 import Responses, octaves_of, solve_absorption_scale
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.scene import ImageOptions
-from roomgen.datasets.rooms.draw import exact_options
+from roomgen.datasets.rooms.conditions import exact_options
 from roomgen.datasets.rooms.plan import RoomsPlan
 from roomgen.datasets.rooms.settings import DatasetSettings, load_settings
 from roomgen.datasets.rooms.target_rt60 import POSITIONS, Positions, at_rate, positions_of, simulator, with_rt60, with_rt60_bands

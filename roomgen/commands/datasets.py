@@ -66,7 +66,8 @@ def arrays(
 
 def _rooms(given: Given, preset: str, rt60_like: Path | None, plan: Path | None, write_plan: Path | None, dry_run: bool) -> None:
     from roomgen.acoustics.engine import engine_class
-    from roomgen.datasets.rooms.pinned import rooms_settings, write_rooms
+    from roomgen.datasets.rooms.pin import write_rooms
+    from roomgen.datasets.rooms.pinned import rooms_settings
     from roomgen.datasets.rooms.plan import RoomsPlan
     from roomgen.run.estimate import estimate
     from roomgen.run.rt60_like import with_spectrum

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from roomgen.acoustics.arrays import direction_in_frame_deg
-from roomgen.datasets.rooms.draw import revrir_duration_s
+from roomgen.datasets.rooms.conditions import revrir_duration_s
 from roomgen.datasets.rooms.placement import draw_pair
 from roomgen.datasets.rooms.plan import RoomsPlan, apportion
 from roomgen.datasets.rooms.settings import PlaceSettings, load_settings

@@ -5,7 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from roomgen.datasets.rooms.pinned import PLAN_SCHEMA, plan_overrides, rooms_settings, write_rooms
+from roomgen.datasets.rooms.pin import write_rooms
+from roomgen.datasets.rooms.pinned import PLAN_SCHEMA, plan_overrides, rooms_settings
 from roomgen.datasets.rooms.plan import RoomsPlan
 from roomgen.datasets.rooms.settings import DatasetSettings, load_settings
 from roomgen.errors import RoomgenError

@@ -289,7 +289,7 @@ def test_a_corpus_that_changes_half_way_is_noticed(speech, tmp_path):
         ({"corpus_seed": "x"}, "corpus_seed"),
         ({"corpus_count": 3}, "--count is for embedded corpora"),
         ({"fs_hz": 1000}, "greater than or equal to 4000"),
-        ({"segment_s": -1.0}, "greater than 0"),
+        ({"segment_s": -1.0}, "greater than or equal to 0.001"),
     ],
 )
 def test_what_cannot_be_is_one_error(speech, tmp_path, overrides, message):

@@ -7,7 +7,7 @@ from roomgen.acoustics.prediction.decay import predict_rt60_bands_s
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.datasets.rooms import target_rt60
 from roomgen.datasets.rooms.family import simulate_row
-from roomgen.datasets.rooms.pinned import write_rooms
+from roomgen.datasets.rooms.pin import write_rooms
 from roomgen.datasets.rooms.plan import RoomsPlan
 from roomgen.datasets.rooms.reachable import check_target, family_range_s
 from roomgen.datasets.rooms.settings import DatasetSettings, load_settings

@@ -10,7 +10,8 @@ from roomgen.acoustics.materials import material_absorption
 from roomgen.acoustics.prediction.decay import predict_rt60_bands_s
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.datasets.rooms.family import scene_of
-from roomgen.datasets.rooms.pinned import plan_overrides, write_rooms
+from roomgen.datasets.rooms.pin import write_rooms
+from roomgen.datasets.rooms.pinned import plan_overrides
 from roomgen.datasets.rooms.plan import RoomsPlan
 from roomgen.datasets.rooms.settings import DatasetSettings, load_settings
 from roomgen.errors import RoomgenError

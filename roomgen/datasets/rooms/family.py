@@ -18,7 +18,7 @@ from roomgen.acoustics.labels.table import STORED
 from roomgen.acoustics.scene import Scene, make_scene
 from roomgen.audio import encode_wav
 from roomgen.datasets.family import Card, Chunk, Job, Row
-from roomgen.datasets.rooms.draw import air_of, array_of
+from roomgen.datasets.rooms.conditions import air_of, array_of
 from roomgen.datasets.rooms.plan import RoomsPlan
 from roomgen.datasets.rooms.reachable import check_target
 from roomgen.datasets.rooms.settings import DatasetSettings

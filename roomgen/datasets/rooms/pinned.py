@@ -21,12 +21,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from roomgen.acoustics.rooms import WALLS, Shoebox
-from roomgen.datasets.rooms.draw import RoomPlan, duration_s, predicted_rt60_s, room_id
+from roomgen.datasets.rooms.conditions import duration_s, predicted_rt60_s, room_id
+from roomgen.datasets.rooms.draw import RoomPlan
 from roomgen.datasets.rooms.settings import DatasetSettings, load_settings
-from roomgen.datasets.rooms.walls import band_columns, shoebox_of
+from roomgen.datasets.rooms.walls import shoebox_of
 from roomgen.errors import RoomgenError
 from roomgen.settings import resolve
-from roomgen.store.folder import atomic, sha256_of
+from roomgen.store.folder import sha256_of
 
 PLAN_SCHEMA = pa.schema(
     [
@@ -56,7 +57,8 @@ PLAN_SCHEMA = pa.schema(
 )
 _DECIDED = ("rooms.", "walls.", "signal.rt60")  # settings that only rooms which are drawn go by
 _NEEDED = ("length_m", "width_m", "height_m", "materials")
-_SETTINGS_KEY = b"roomgen.settings"
+SETTINGS_KEY = b"roomgen.settings"
+"""Of the schema of a plan: the settings that its rooms were drawn by, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -87,42 +89,6 @@ class GivenRooms:
             rt60_predicted_s=predicted_rt60_s(self.settings, shoebox) if predicted is None else float(predicted),
             duration_s=duration_s(self.settings, shoebox) if duration is None else float(duration),
         )
-
-
-def write_rooms(settings: DatasetSettings, path: Path) -> int:
-    """Write the rooms of these settings as a plan and return how many there are."""
-    from tqdm import tqdm
-
-    from roomgen.datasets.rooms.plan import RoomsPlan
-    from roomgen.datasets.rooms.reachable import check_target
-
-    check_target(settings)
-    plan = RoomsPlan(settings)
-    rows = []
-    for index in tqdm(range(settings.rooms.count), desc="planning", unit="room", delay=1.0, dynamic_ncols=True):
-        room = plan.room(index)
-        length, width, height = room.shoebox.size_m
-        rows.append(
-            {
-                "room_id": room.id,
-                "room_type": room.type,
-                "length_m": length,
-                "width_m": width,
-                "height_m": height,
-                "materials": list(room.materials),
-                "absorption_scale": room.shoebox.scale,
-                **band_columns(room.shoebox, settings.signal.fs_hz),
-                "rt60_target_s": room.rt60_target_s,
-                "rt60_predicted_s": room.rt60_predicted_s,
-                "duration_s": room.duration_s,
-            }
-        )
-    text = json.dumps(settings.model_dump(mode="json"))  # unsorted: in what order splits are named decides what each gets
-    schema = PLAN_SCHEMA.with_metadata({_SETTINGS_KEY: text.encode()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary, compression="zstd")
-    return len(rows)
 
 
 def rooms_settings(
@@ -167,7 +133,7 @@ def plan_overrides(path: Path) -> tuple[dict[str, Any] | None, dict[str, Any]]:
         RoomgenError: the file is missing or is no plan.
     """
     table = _read(path)
-    text = (table.schema.metadata or {}).get(_SETTINGS_KEY)
+    text = (table.schema.metadata or {}).get(SETTINGS_KEY)
     try:
         carried = None if text is None else dict(json.loads(text))
     except (ValueError, TypeError):

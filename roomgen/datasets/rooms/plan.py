@@ -22,7 +22,8 @@ from roomgen.acoustics.air import speed_of_sound_m_s
 from roomgen.acoustics.arrays import direction_in_frame_deg
 from roomgen.acoustics.engine import engine_class
 from roomgen.datasets.family import Inputs, Plan, ShardPlan, apportion
-from roomgen.datasets.rooms.draw import RoomPlan, air_of, array_of, draw_positions, draw_room, grid_sizes
+from roomgen.datasets.rooms.conditions import air_of, array_of, draw_positions, grid_sizes
+from roomgen.datasets.rooms.draw import RoomPlan, draw_room
 from roomgen.datasets.rooms.pinned import GivenRooms, read_rooms
 from roomgen.datasets.rooms.placement import distance_m, free_boxes
 from roomgen.datasets.rooms.settings import DatasetSettings, FamilySettings

@@ -18,7 +18,7 @@ from roomgen.acoustics.bands import octave_centers
 from roomgen.acoustics.prediction.rt60 import octaves_of, reachable_rt60_s
 from roomgen.acoustics.prediction.rt60_bands import reachable_rt60_bands_s
 from roomgen.acoustics.rooms import Shoebox
-from roomgen.datasets.rooms.draw import air_of, grid_sizes
+from roomgen.datasets.rooms.conditions import air_of, grid_sizes
 from roomgen.datasets.rooms.settings import DatasetSettings, FamilySettings
 from roomgen.datasets.rooms.walls import draw_walls, scattering_of
 from roomgen.errors import RoomgenError

@@ -21,7 +21,7 @@ from roomgen.acoustics.prediction.rt60 import Responses, Rt60Of, octaves_of, rea
 from roomgen.acoustics.prediction.rt60_bands import fit_bands
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.scene import ImageOptions, make_scene
-from roomgen.datasets.rooms.draw import air_of, draw_positions, exact_options
+from roomgen.datasets.rooms.conditions import air_of, draw_positions, exact_options
 from roomgen.datasets.rooms.placement import distance_m
 from roomgen.datasets.rooms.reachable import LONGEST, images_of
 from roomgen.datasets.rooms.settings import DatasetSettings

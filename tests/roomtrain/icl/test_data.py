@@ -186,7 +186,7 @@ def test_a_shard_that_is_cut_short_or_gone_is_one_line(roomtrain: Roomtrain, cop
     for bank in ("spectra", "memory", "mapped-16"):
         assert_refused(roomtrain, copy, tmp_path / bank, "--set", f"train.bank={bank!r}", names="roomgen verify")
     shard.unlink()
-    assert_refused(roomtrain, copy, tmp_path / "gone", names=f"{shard.name} is missing")
+    assert_refused(roomtrain, copy, tmp_path / "gone", names=f"{shard.name}: it is missing")
 
 
 def test_audio_that_is_no_numbers_is_one_line(roomtrain: Roomtrain, copy: Path, tmp_path: Path) -> None:
