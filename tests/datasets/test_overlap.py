@@ -45,7 +45,7 @@ def make(out, root, *, workers=0, **overrides):
 
 
 def digest_of(dataset):
-    """Name all that a dataset holds, but for what versions of libraries, processors and the format decide (containers, measured levels)."""
+    """Name all that a dataset holds, but for what versions of libraries, processors and the format decide: containers, levels."""
     rows = [
         {k: v for k, v in item.row.items() if k not in ("offset", "nbytes", "rms_db", "peak_db", "gain_db")} for item in dataset
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from roomgen.corpora.base import BrokenFile
 from roomgen.corpora.micirp import MicIRP
 from roomgen.corpora.multi_angle import MultiAngle
 from roomgen.datasets.devices.files import read_response
+from roomgen.datasets.devices.generators import ResponseGenerator
 from roomgen.datasets.devices.plan import (
     DeviceResponse,
     DevicesPlan,
@@ -35,9 +36,6 @@ from roomgen.errors import RoomgenError
 from roomgen.store.columns import DEVICES
 from roomgen.store.samples import Sample, sample_of
 from roomgen.text import interval
-
-if TYPE_CHECKING:
-    from roomtrain.papers.icl.generator.load import LoadedGenerator
 
 __all__ = ["DevicesJob", "DevicesPlan", "DevicesSettings", "compressed", "devices_settings", "energy_db"]
 
@@ -209,7 +207,7 @@ class DevicesJob(Job[DevicesSettings, DeviceResponse]):
         return made
 
     @cached_property
-    def _generator(self) -> LoadedGenerator:
+    def _generator(self) -> ResponseGenerator:
         return generator_of(self.inputs, self.settings.fingerprint)
 
     def _read(self, path: str) -> tuple[NDArray[np.float32], int]:

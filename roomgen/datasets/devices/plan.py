@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby, product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from roomgen.acoustics.microphones.designs import draw_design
 from roomgen.acoustics.microphones.recorders import RECORDERS, Compression, Recorder, draw_compression, draw_recorder
@@ -20,6 +20,7 @@ from roomgen.acoustics.microphones.response import MicrophoneDesign
 from roomgen.corpora.base import BrokenFile, Clip, fingerprint_of, probe_file
 from roomgen.corpora.micirp import MicIRP
 from roomgen.corpora.multi_angle import MultiAngle, Response, read_responses
+from roomgen.datasets.devices.generators import ResponseGenerator, load_generator
 from roomgen.datasets.devices.settings import DRAWN, KINDS, DevicesSettings, in_key
 from roomgen.datasets.family import Inputs, Plan, ShardPlan
 from roomgen.datasets.splits import divide, ranked
@@ -27,9 +28,6 @@ from roomgen.errors import RoomgenError
 from roomgen.settings import resolve
 from roomgen.store.folder import atomic
 from roomgen.streams import Stream, generator
-
-if TYPE_CHECKING:
-    from roomtrain.papers.icl.generator.load import LoadedGenerator
 
 _PER_CHUNK = 72
 _RECORDER_STREAM = 1_000_000  # far from the numbers of microphones, which draw from the same stream
@@ -178,7 +176,7 @@ def folder_of(inputs: Inputs) -> Path:
     return inputs["responses"]
 
 
-def generator_of(inputs: Inputs, fingerprint: str) -> LoadedGenerator:
+def generator_of(inputs: Inputs, fingerprint: str) -> ResponseGenerator:
     """Return the generator of responses, read anew, whose weights have this fingerprint.
 
     Raises:
@@ -194,15 +192,9 @@ def generator_of(inputs: Inputs, fingerprint: str) -> LoadedGenerator:
     return generator
 
 
-def _read_generator(inputs: Inputs) -> LoadedGenerator:
+def _read_generator(inputs: Inputs) -> ResponseGenerator:
     if "model" not in inputs:
         raise RoomgenError(_NEEDS_MODEL)
-    try:
-        from roomtrain.papers.icl.generator.load import load_generator
-    except ModuleNotFoundError as error:
-        raise RoomgenError(
-            f"devices generated needs {error.name}, which is not installed: pip install 'roomgen[train]'.", exit_code=1
-        ) from None
     return load_generator(inputs["model"])
 
 
