@@ -46,7 +46,21 @@ def test_every_cell_of_the_paper_is_trained() -> None:
         assert GOETZ.cell_of(settings_of(GOETZ, "paper", cell.overrides)) == cell.name
 
 
-@pytest.mark.parametrize("folder", ["goetz", "goetz-random", "goetz-measured", "goetz-standardise-spectrogram"])
+SETTINGS_OF: dict[str, dict[str, Any]] = {
+    "goetz": {},
+    "goetz-random": {"gain_db": 3.0},
+    "goetz-measured": {"gain_db": 3.0},
+    "goetz-measured-recorded": {},
+    "goetz-measured-noise": {"snr_db": (10.0, 40.0)},
+    "goetz-standardise-spectrogram": {"standardise": "spectrogram"},
+}
+
+
+def test_every_folder_of_results_is_looked_at() -> None:
+    assert {path.name for path in (ROOT / "roomtrain" / "results").glob("goetz*")} == set(SETTINGS_OF)
+
+
+@pytest.mark.parametrize("folder", SETTINGS_OF)
 def test_every_published_result_leads_back_to_its_settings(folder: str) -> None:
     """The hash that a result names is that of the settings it holds, and these are those of its preset and cell today."""
     files = sorted((ROOT / "roomtrain" / "results" / folder).glob("*.json"))
@@ -56,8 +70,7 @@ def test_every_published_result_leads_back_to_its_settings(folder: str) -> None:
         settings = GOETZ.Settings.model_validate(result["settings"])
         assert settings.hash(version=result["settings_version"]) == result["settings_hash"]
         cell = next(cell for cell in GOETZ.cells() if cell.name == result["cell"])
-        more = {"standardise": "spectrogram"} if folder == "goetz-standardise-spectrogram" else {}
-        today = settings_of(GOETZ, result["preset"], {**cell.overrides, **more}, seed=result["seed"])
+        today = settings_of(GOETZ, result["preset"], {**cell.overrides, **SETTINGS_OF[folder]}, seed=result["seed"])
         assert today.hash(version=result["settings_version"]) == result["settings_hash"]
         assert len(result["commit"]) >= 12
 
@@ -87,9 +100,12 @@ def test_table_2_from_the_published_results_is_what_it_was(roomtrain: Roomtrain)
 
 def test_the_table_of_rooms_in_the_docs_is_what_the_command_prints(roomtrain: Roomtrain) -> None:
     text = (ROOT / "docs" / "goetz.md").read_text(encoding="utf-8")
-    sets = [ROOT / "roomtrain" / "results" / name for name in ("goetz", "goetz-random", "goetz-measured")]
-    said = roomtrain("table", "goetz", *(word for folder in sets for word in ("--runs", folder)), "--cell", "soft-0.1")
+    results = ROOT / "roomtrain" / "results"
+    names = ("goetz", "goetz-random", "goetz-measured-recorded", "goetz-measured-noise", "goetz-measured")
+    said = roomtrain("table", "goetz", *(word for name in names for word in ("--runs", results / name)), "--cell", "soft-0.1")
     assert text.split("<!-- rooms -->")[1].split("<!-- /rooms -->")[0].strip() == said.out.strip()
+    said = roomtrain("table", "goetz", "--runs", results / "goetz-measured")
+    assert text.split("<!-- realistic -->")[1].split("<!-- /realistic -->")[0].strip() == said.out.strip()
 
 
 def test_mean_and_deviation_are_over_the_seeds(result: dict[str, Any]) -> None:
