@@ -19,6 +19,7 @@ from roomgen.datasets.family import AnyJob, Broken, Chunk, Inputs, ShardPlan, fa
 from roomgen.errors import DatasetError, RoomgenError
 from roomgen.run.card import card
 from roomgen.run.executors import Tick, executor_of
+from roomgen.run.interrupts import kept_interrupts
 from roomgen.run.totals import totals_of
 from roomgen.settings import CommonSettings, differing_keys
 from roomgen.store.columns import SCHEMA_VERSION
@@ -77,12 +78,18 @@ def generate(
         if missing:
             job.prepare()
             with (
+                kept_interrupts() as check_interrupt,
                 _progress(len(plan), len(plan) - made, job.unit, show=progress) as bar,
-                contextlib.closing(write_shards(job, store, missing, workers=workers, tick=bar.update)) as written,
             ):
-                for mark in written:
-                    broken += _broken_in(mark)
-                    _check_broken(job, broken, max_broken)
+
+                def tick(count: int) -> None:
+                    check_interrupt()
+                    bar.update(count)
+
+                with contextlib.closing(write_shards(job, store, missing, workers=workers, tick=tick)) as written:
+                    for mark in written:
+                        broken += _broken_in(mark)
+                        _check_broken(job, broken, max_broken)
         seconds = time.perf_counter() - begun
         return {**finish(job, store), "made": made, "seconds": round(seconds, 3), "out": str(root)}
 
