@@ -20,7 +20,8 @@ from roomgen.acoustics.engine import get_engine
 from roomgen.acoustics.labels.measure import measure
 from roomgen.datasets.rooms.family import scene_of
 from roomgen.datasets.rooms.plan import RoomsPlan
-from roomgen.datasets.rooms.settings import DatasetSettings, load_settings
+from roomgen.datasets.rooms.presets import load_settings
+from roomgen.datasets.rooms.settings import DatasetSettings
 from roomgen.errors import RoomgenError
 from roomgen.store.dataset import Dataset
 from roomgen.text import table

@@ -79,7 +79,7 @@ def text(result: dict[str, Any]) -> str:
 def _make_inputs(root: Path, count: int) -> None:
     import soundfile
 
-    from roomgen.datasets.rooms.settings import load_settings
+    from roomgen.datasets.rooms.presets import load_settings
     from roomgen.datasets.sources.family import sources_settings
     from roomgen.run.generate import generate
 

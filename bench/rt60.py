@@ -27,7 +27,8 @@ from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.scene import ImageOptions
 from roomgen.datasets.rooms.conditions import exact_options
 from roomgen.datasets.rooms.plan import RoomsPlan
-from roomgen.datasets.rooms.settings import DatasetSettings, load_settings
+from roomgen.datasets.rooms.presets import load_settings
+from roomgen.datasets.rooms.settings import DatasetSettings
 from roomgen.datasets.rooms.target_rt60 import POSITIONS, Positions, at_rate, positions_of, simulator, with_rt60, with_rt60_bands
 from roomgen.errors import RoomgenError
 from roomgen.text import table

@@ -16,7 +16,7 @@ from bench.effort import Effort
 from bench.timing import best_s
 from roomgen.datasets.rooms.family import AUDIO_MEMBER, make
 from roomgen.datasets.rooms.plan import RoomsPlan
-from roomgen.datasets.rooms.settings import load_settings
+from roomgen.datasets.rooms.presets import load_settings
 from roomgen.store.columns import ROOMS
 from roomgen.store.folder import Folder
 from roomgen.store.samples import Sample

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from roomgen.datasets.rooms.settings import DatasetSettings, load_settings
+from roomgen.datasets.rooms.presets import load_settings
+from roomgen.datasets.rooms.settings import DatasetSettings
 from roomgen.run.generate import generate
 
 SHARED_DATA = Path(os.environ.get("ROOMGEN_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))

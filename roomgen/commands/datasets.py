@@ -57,7 +57,7 @@ def arrays(
 
     Azimuth and elevation are those of the source in the array's own frame; the array stands turned at random.
     """
-    from roomgen.datasets.rooms.settings import array_overrides
+    from roomgen.datasets.rooms.presets import array_overrides
 
     given.flags["array.geometry"] = "--array"
     given.overrides.update({**array_overrides(array), **given.overrides})

@@ -52,7 +52,7 @@ def label(
 
 def config(preset: Annotated[str, typer.Option(help=PRESET_HELP)] = "mixed", set_: SetOption = None) -> None:
     """Print all settings of a preset, as JSON, with their dotted names for --set."""
-    from roomgen.datasets.rooms.settings import load_settings
+    from roomgen.datasets.rooms.presets import load_settings
 
     print(json.dumps(load_settings(preset, assignments(set_)).model_dump(mode="json"), indent=1))
 

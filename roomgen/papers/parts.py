@@ -11,7 +11,7 @@ from roomgen.corpora import corpus_classes, open_corpora, open_corpus
 from roomgen.corpora.union import JOIN, check_apart, sorted_union
 from roomgen.datasets.renders.family import renders_settings
 from roomgen.datasets.rooms.pin import write_rooms
-from roomgen.datasets.rooms.settings import load_settings
+from roomgen.datasets.rooms.presets import load_settings
 from roomgen.datasets.sources.family import sources_settings
 from roomgen.errors import RoomgenError
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from roomgen.datasets.rooms.settings import load_settings
+from roomgen.datasets.rooms.presets import load_settings
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate
 from roomgen.run.replay import compare_again

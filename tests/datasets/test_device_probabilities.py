@@ -7,7 +7,7 @@ import soundfile
 from roomgen.datasets.devices.family import devices_settings
 from roomgen.datasets.renders.family import RendersPlan, renders_settings
 from roomgen.datasets.renders.settings import RendersSettings
-from roomgen.datasets.rooms.settings import load_settings
+from roomgen.datasets.rooms.presets import load_settings
 from roomgen.datasets.sources.family import sources_settings
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate

@@ -11,7 +11,7 @@ from roomgen.acoustics.images.sources import image_source
 from roomgen.acoustics.images.sources_gpu import ImageSourcesOnGpu
 from roomgen.acoustics.rooms import Shoebox
 from roomgen.acoustics.scene import make_scene
-from roomgen.datasets.rooms.settings import load_settings
+from roomgen.datasets.rooms.presets import load_settings
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate
 from roomgen.run.replay import compare_again

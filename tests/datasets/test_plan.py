@@ -7,7 +7,8 @@ from roomgen.acoustics.arrays import direction_in_frame_deg
 from roomgen.datasets.rooms.conditions import revrir_duration_s
 from roomgen.datasets.rooms.placement import draw_pair
 from roomgen.datasets.rooms.plan import RoomsPlan, apportion
-from roomgen.datasets.rooms.settings import PlaceSettings, load_settings
+from roomgen.datasets.rooms.presets import load_settings
+from roomgen.datasets.rooms.settings import PlaceSettings
 from roomgen.errors import RoomgenError
 from roomgen.streams import Stream, generator
 

@@ -9,7 +9,7 @@ from scipy.signal import correlate, fftconvolve
 
 from roomgen.datasets.devices.family import devices_settings
 from roomgen.datasets.renders.family import RendersPlan, render, renders_settings
-from roomgen.datasets.rooms.settings import load_settings
+from roomgen.datasets.rooms.presets import load_settings
 from roomgen.datasets.sources.family import sources_settings
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate

@@ -8,7 +8,8 @@ import pytest
 from roomgen.datasets.rooms.pin import write_rooms
 from roomgen.datasets.rooms.pinned import PLAN_SCHEMA, plan_overrides, rooms_settings
 from roomgen.datasets.rooms.plan import RoomsPlan
-from roomgen.datasets.rooms.settings import DatasetSettings, load_settings
+from roomgen.datasets.rooms.presets import load_settings
+from roomgen.datasets.rooms.settings import DatasetSettings
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate
 from roomgen.run.verify import verify

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from roomgen.datasets.devices.settings import DevicesSettings
-from roomgen.datasets.rooms.settings import load_settings, preset_names
+from roomgen.datasets.rooms.presets import load_settings, preset_names
 from roomgen.datasets.sources.settings import SourcesSettings
 from roomgen.errors import RoomgenError
 from roomgen.settings import differing_keys, parse_assignment, resolve

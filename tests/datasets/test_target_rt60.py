@@ -9,8 +9,9 @@ from roomgen.datasets.rooms import target_rt60
 from roomgen.datasets.rooms.family import simulate_row
 from roomgen.datasets.rooms.pin import write_rooms
 from roomgen.datasets.rooms.plan import RoomsPlan
+from roomgen.datasets.rooms.presets import load_settings
 from roomgen.datasets.rooms.reachable import check_target, family_range_s
-from roomgen.datasets.rooms.settings import DatasetSettings, load_settings
+from roomgen.datasets.rooms.settings import DatasetSettings
 from roomgen.errors import RoomgenError
 from roomgen.run.estimate import estimate
 from roomgen.run.rt60_like import rt60_like

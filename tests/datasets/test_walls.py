@@ -13,7 +13,8 @@ from roomgen.datasets.rooms.family import scene_of
 from roomgen.datasets.rooms.pin import write_rooms
 from roomgen.datasets.rooms.pinned import plan_overrides
 from roomgen.datasets.rooms.plan import RoomsPlan
-from roomgen.datasets.rooms.settings import DatasetSettings, load_settings
+from roomgen.datasets.rooms.presets import load_settings
+from roomgen.datasets.rooms.settings import DatasetSettings
 from roomgen.errors import RoomgenError
 from roomgen.run.generate import generate
 from roomgen.run.replay import compare_again

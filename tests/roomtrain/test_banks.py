@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 import roomgen
-from roomgen.datasets.rooms.settings import load_settings
+from roomgen.datasets.rooms.presets import load_settings
 from roomgen.errors import DatasetError
 from roomgen.run.generate import generate
 from roomgen.store.folder import TEMPORARY_PREFIX

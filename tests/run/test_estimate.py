@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from roomgen.datasets.rooms.plan import RoomsPlan
-from roomgen.datasets.rooms.settings import load_settings
+from roomgen.datasets.rooms.presets import load_settings
 from roomgen.run import estimate as module
 from roomgen.run.estimate import estimate
 

@@ -13,7 +13,7 @@ import soundfile
 from roomgen.datasets.devices.family import devices_settings
 from roomgen.datasets.renders.family import renders_settings
 from roomgen.datasets.rooms.pinned import PLAN_SCHEMA
-from roomgen.datasets.rooms.settings import load_settings
+from roomgen.datasets.rooms.presets import load_settings
 from roomgen.datasets.sources.family import sources_settings
 from roomgen.run.generate import generate
 from roomgen.store.columns import ARRAYS, DEVICES, RENDERS, ROOMS, SOURCES, describe

@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 from roomgen.acoustics.rooms import WALLS, Shoebox
 from roomgen.datasets.rooms.conditions import duration_s, predicted_rt60_s, room_id
 from roomgen.datasets.rooms.draw import RoomPlan
-from roomgen.datasets.rooms.settings import DatasetSettings, load_settings
+from roomgen.datasets.rooms.presets import load_settings
+from roomgen.datasets.rooms.settings import DatasetSettings
 from roomgen.datasets.rooms.walls import shoebox_of
 from roomgen.errors import RoomgenError
 from roomgen.settings import resolve
